@@ -1,0 +1,34 @@
+"""The one exception for faults that a user can mend, and how a stage reports it."""
+
+import sys
+from collections.abc import Callable
+
+
+class ProjectError(Exception):
+    """A fault that the user can mend.
+
+    Parameters
+    ----------
+    what : str
+        What happened, with the file, key or column that is meant.
+    why : str
+        Why that stops the work.
+    fix : str
+        What to type or to change.
+    """
+
+    def __init__(self, what: str, why: str, fix: str) -> None:
+        super().__init__(what, why, fix)
+        self.what, self.why, self.fix = what, why, fix
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage's `main`; report a `ProjectError` as text and exit with 1."""
+    try:
+        main()
+    except ProjectError as error:
+        print(f"\n{error}\n", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,276 @@
+"""The strict schema of the composed configuration, and the way to read it.
+
+`conf/` composes to `params.yaml`; every stage but `compose` reads `params.yaml`
+through `read_params` and nothing else. A key that is not declared here is an
+error, so a typing mistake can never silently become a default.
+"""
+
+import datetime
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ..errors import ProjectError
+
+PARAMS_FILE = Path("params.yaml")
+
+ColumnType = Literal["number", "boolean", "category", "date"]
+Metric = Literal["accuracy", "f1_macro", "log_loss", "roc_auc", "rmse", "mae", "r2"]
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "classification": ("accuracy", "f1_macro", "log_loss", "roc_auc"),
+    "regression": ("rmse", "mae", "r2"),
+}
+
+
+def _as_date(value: object) -> object:
+    """Take the text form of a date, which is what a composed YAML file holds."""
+    return datetime.date.fromisoformat(value) if isinstance(value, str) else value
+
+
+Date = Annotated[datetime.date, BeforeValidator(_as_date)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Strict(BaseModel):
+    """Base of every block: no unknown keys, no conversion between types, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Rule(Strict):
+    """What every value of one column must satisfy; a broken rule stops `prepare`."""
+
+    required: bool = False
+    min: float | None = None
+    max: float | None = None
+    values: list[str] | None = None
+
+
+class Data(Strict):
+    """Where the table is, what to predict, and how to read the files."""
+
+    name: str
+    path: str
+    target: str
+    id: list[str]
+    leave_out: list[str]
+    types: dict[str, ColumnType]
+    rules: dict[str, Rule]
+    rows_without_target: Literal["drop", "refuse"]
+    missing: list[str]
+    encoding: str
+    separator: str | None
+    decimal: Literal[".", ","]
+    date_format: str | None
+
+    @model_validator(mode="after")
+    def _target_is_a_feature_of_nothing(self) -> "Data":
+        for key in ("id", "leave_out"):
+            if self.target in getattr(self, key):
+                raise ValueError(f"{key} lists the target column {self.target!r}")
+        return self
+
+
+class Bootstrap(Strict):
+    """How confidence intervals are drawn."""
+
+    resamples: int = Field(ge=50, le=100_000)
+    level: Share
+
+
+class Task(Strict):
+    """What kind of prediction is made and how it is judged."""
+
+    name: Literal["classification", "regression"]
+    metric: Metric
+    slices: list[str]
+    bootstrap: Bootstrap
+
+    @model_validator(mode="after")
+    def _metric_suits_the_task(self) -> "Task":
+        if self.metric not in METRICS[self.name]:
+            suitable = ", ".join(METRICS[self.name])
+            raise ValueError(f"metric {self.metric!r} does not suit {self.name}; one of {suitable} does")
+        return self
+
+
+class Features(Strict):
+    """How raw columns become numbers; part of the fitted pipeline."""
+
+    name: str
+    impute_numbers: Literal["median", "mean", "most_frequent"]
+    scale_numbers: bool
+    max_categories: int = Field(ge=2)
+    min_frequency: int = Field(ge=1)
+
+
+class Split(Strict):
+    """Which rows go to train, validation and test."""
+
+    name: str
+    by: Literal["row", "group", "time", "stratified"]
+    salt: str
+    validation: Share | None = None
+    test: Share | None = None
+    column: str | None = None
+    validation_from: Date | None = None
+    test_from: Date | None = None
+
+    @model_validator(mode="after")
+    def _each_kind_has_what_it_needs(self) -> "Split":
+        need = {
+            "row": {"validation", "test"},
+            "stratified": {"validation", "test"},
+            "group": {"validation", "test", "column"},
+            "time": {"column", "validation_from", "test_from"},
+        }[self.by]
+        for key in ("validation", "test", "column", "validation_from", "test_from"):
+            given = getattr(self, key) is not None
+            if given != (key in need):
+                raise ValueError(f"by: {self.by} {'needs' if key in need else 'has no use for'} {key!r}")
+        if self.validation and self.test and self.validation + self.test >= 1:
+            raise ValueError("validation and test together leave no rows to train on")
+        if self.validation_from and self.test_from and self.validation_from >= self.test_from:
+            raise ValueError("validation_from must be before test_from")
+        return self
+
+
+class Model(Strict):
+    """The estimator, by `_target_`, with its arguments."""
+
+    name: str
+    estimator: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _names_an_estimator(self) -> "Model":
+        if not isinstance(self.estimator.get("_target_"), str):
+            raise ValueError("estimator needs _target_, the import path of an estimator class")
+        return self
+
+
+class Compute(Strict):
+    """What may change the last digits of a result (threads, seed) and what may not (jobs)."""
+
+    name: str
+    threads: int = Field(ge=1)
+    jobs: int
+    seed: int = Field(ge=0, le=2**32 - 1)
+
+
+class Config(Strict):
+    """The whole composed configuration."""
+
+    data: Data
+    task: Task
+    features: Features
+    split: Split
+    model: Model
+    compute: Compute
+
+
+def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> Config:
+    """Check composed values against the schema.
+
+    Parameters
+    ----------
+    values : mapping
+        The composed configuration as plain dicts, lists and scalars.
+    files : iterable of Path
+        The files that the values came from, the deciding one first; an error
+        names the first of them that holds the faulty key.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    ProjectError
+        With every fault: the key, the file that holds it, and the nearest right name.
+    """
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        files = tuple(files)
+        faults = [_sentence(fault, files) for fault in error.errors()]
+        raise ProjectError(
+            "The configuration is not valid:\n" + "\n".join(f"  - {fault}" for fault in faults),
+            "a key that no stage reads, or a value of the wrong type, would change nothing or the wrong thing",
+            "correct the files named above, then run the same command again",
+        ) from None
+
+
+def read_params(path: Path = PARAMS_FILE) -> Config:
+    """Read and check the composed configuration."""
+    return parse(read_yaml(path), (path,))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML 1.2 mapping; a missing or broken file is a `ProjectError`."""
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProjectError(f"{path} is missing", "every stage reads it", "dvc repro") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{path} is not valid YAML: {error}", "it cannot be read", f"correct {path}") from None
+    if not isinstance(values, dict):
+        raise ProjectError(f"{path} holds no keys", "every stage reads them", f"rm {path} && dvc repro")
+    return values
+
+
+def _sentence(fault: Any, files: tuple[Path, ...]) -> str:
+    """Put one fault of pydantic's into words: key, file, reason, nearest right name."""
+    location = [str(part) for part in fault["loc"]]
+    key = ".".join(location) or "the whole configuration"
+    file = _file_of(location, files)
+    if fault["type"] == "extra_forbidden":
+        known = _fields_at(location[:-1])
+        return f"{key} in {file} is not a known key{nearest(location[-1], known)}"
+    if fault["type"] == "missing":
+        return f"{key} is missing in {file}"
+    reason = str(fault["msg"]).removeprefix("Value error, ")
+    value = "" if isinstance(fault["input"], dict | BaseModel) else f" (found {fault['input']!r})"
+    return f"{key} in {file}: {reason[:1].lower()}{reason[1:]}{value}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the nearest known name, or the list of them all."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known here: {', '.join(known)}" if known else ""
+
+
+def _fields_at(location: list[str]) -> list[str]:
+    """Return the names of the keys that the schema declares at a place."""
+    block: Any = Config
+    for part in location:
+        if not (isinstance(block, type) and issubclass(block, BaseModel)):
+            break
+        field = block.model_fields.get(part)
+        annotation = field.annotation if field else None
+        block = next((a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, BaseModel)), annotation)
+    return list(block.model_fields) if isinstance(block, type) and issubclass(block, BaseModel) else []
+
+
+def _file_of(location: list[str], files: tuple[Path, ...]) -> Path:
+    """Return the file that decides a key: the first that holds it, else the group's own."""
+    for file in files:
+        values: Any = read_yaml(file)
+        group = file.parent.name
+        path = location[1:] if location[:1] == [group] else location
+        if location[:1] != [group] and group not in ("conf", "experiment", ""):
+            continue
+        for part in path:
+            if not (isinstance(values, dict) and part in values):
+                break
+            values = values[part]
+        else:
+            return file
+    return next((file for file in files if location and file.parent.name == location[0]), files[0])

@@ -1,0 +1,177 @@
+"""The environment as an input: which versions of the runtime packages count.
+
+`uv.lock` decides where it locks anything; it reads the same on every operating
+system. Without it the installed versions count. Only the packages that the
+training needs are looked at: a new version of a development tool, or of DVC,
+which moves bytes but does not make them, changes nothing.
+"""
+
+import json
+import platform
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from ..errors import ProjectError
+
+ENVIRONMENT_FILE = Path("environment.json")
+UV_LOCK = Path("uv.lock")
+PYPROJECT = Path("pyproject.toml")
+
+#: Runtime dependencies that run the pipeline but have no part in a model's bytes.
+TOOLS = frozenset({"dvc", "dvc-s3"})
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The versions that a model was trained with.
+
+    Attributes
+    ----------
+    source : str
+        `uv.lock` or `installed`.
+    python : str
+        Minor version of the interpreter, such as `3.11`.
+    packages : dict of str to str
+        Version by normalised package name; ` or ` joins the versions where a
+        lock file holds several, for different platforms.
+    """
+
+    source: str
+    python: str
+    packages: dict[str, str]
+
+
+def locked_packages(lock: Path = UV_LOCK) -> dict[str, str]:
+    """Return the locked versions of the runtime packages, or nothing if none are locked.
+
+    Follows `dependencies` from the project's own entry in `uv.lock`
+    (format: `[[package]]` tables, the project's with a local `source`).
+    """
+    if not lock.exists():
+        return {}
+    try:
+        entries: list[dict[str, Any]] = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", [])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{lock} cannot be read: {error}", "it holds the versions to train with", "uv lock") from None
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        by_name.setdefault(entry["name"], []).append(entry)
+    own = [e for e in entries if {"editable", "virtual"} & e.get("source", {}).keys()]
+    found: dict[str, str] = {}
+    todo = [dependency for entry in own for dependency in entry.get("dependencies", [])]
+    seen: set[tuple[str, str]] = set()
+    while todo:
+        dependency = todo.pop()
+        name = dependency["name"]
+        for extra in ("", *dependency.get("extra", [])):
+            if name in TOOLS or (name, extra) in seen:
+                continue
+            seen.add((name, extra))
+            for entry in by_name.get(name, []):
+                wanted = entry.get("optional-dependencies", {}).get(extra, []) if extra else entry.get("dependencies", [])
+                todo.extend(wanted)
+            found[name] = " or ".join(sorted({entry["version"] for entry in by_name.get(name, []) if "version" in entry}))
+    return dict(sorted(found.items()))
+
+
+def installed_packages(pyproject: Path = PYPROJECT) -> dict[str, str]:
+    """Return the installed versions of the runtime packages and of what they need."""
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    found: dict[str, str] = {}
+    todo = [Requirement(line) for line in project["dependencies"]]
+    seen: set[tuple[str, str]] = set()
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        for extra in ("", *sorted(requirement.extras)):
+            if name in TOOLS or (name, extra) in seen:
+                continue
+            seen.add((name, extra))
+            try:
+                distribution = metadata.distribution(name)
+            except metadata.PackageNotFoundError:
+                continue
+            found[name] = distribution.version
+            todo.extend(_needed(distribution.requires or [], extra))
+    return dict(sorted(found.items()))
+
+
+def _needed(lines: Iterable[str], extra: str) -> list[Requirement]:
+    """Return the requirements that apply here with one extra (`""`: with none)."""
+    requirements = [Requirement(line) for line in lines]
+    return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": extra})]
+
+
+def describe() -> Environment:
+    """Return the environment that counts now: the locked one, else the installed one."""
+    locked = locked_packages()
+    return Environment(
+        source=UV_LOCK.name if locked else "installed",
+        python=".".join(platform.python_version_tuple()[:2]),
+        packages=locked or installed_packages(),
+    )
+
+
+def write(path: Path = ENVIRONMENT_FILE) -> None:
+    """Write `environment.json`, after a check that what is installed is what counts."""
+    environment = describe()
+    check(environment)
+    path.write_text(json.dumps(asdict(environment), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if environment.source == "installed":
+        print(
+            f"{path}: {UV_LOCK} locks no versions, so the {len(environment.packages)} installed ones count;"
+            f"\n  `uv lock` fixes them for everybody. DVC cannot watch installed packages: after you change"
+            f"\n  one, `dvc repro --force compose && dvc repro`"
+        )
+    else:
+        print(f"{path}: {len(environment.packages)} runtime packages as {UV_LOCK} locks them")
+
+
+def read(path: Path = ENVIRONMENT_FILE) -> Environment:
+    """Read `environment.json`."""
+    try:
+        return Environment(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        raise ProjectError(f"{path} is missing or broken", "a stage compares it with what is installed", "dvc repro") from None
+
+
+def check(environment: Environment) -> None:
+    """Refuse to work with other versions than those that count.
+
+    A package that is not installed here is passed over: a lock file also
+    names what only other platforms need. An import tells of a real lack.
+    """
+    here = ".".join(platform.python_version_tuple()[:2])
+    wrong = [] if here == environment.python else [f"Python {here} runs, {environment.python} is noted"]
+    installs = []
+    for name, wanted in environment.packages.items():
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        if wanted and _public(installed) not in map(_public, wanted.split(" or ")):
+            wrong.append(f"{name} {installed} is installed, {wanted} is noted")
+            installs.append(f"{name}=={wanted.split(' or ')[-1]}")
+    if wrong:
+        pip = f"pip install {' '.join(installs)}" if installs else f"use Python {environment.python}"
+        raise ProjectError(
+            "The environment is not the one noted:\n" + "\n".join(f"  - {line}" for line in wrong),
+            f"a model must be explained by the versions that made it ({environment.source} counts here)",
+            f"to go back to the noted ones: uv sync   (or: {pip})\n"
+            "       to go on with what is installed: "
+            + ("uv lock --upgrade && uv sync" if environment.source == UV_LOCK.name else "dvc repro --force compose")
+            + " && dvc repro",
+        )
+
+
+def _public(version: str) -> str:
+    """Drop a local build label such as `+cpu`, which lock files may or may not hold."""
+    return re.sub(r"\+.*$", "", version)

@@ -1,0 +1,67 @@
+"""Find the estimator class that `conf/model/` names, and build it."""
+
+import importlib
+import inspect
+from typing import Any
+
+from ..errors import ProjectError
+
+
+def estimator_class(arguments: dict[str, Any], file: str = "conf/model/") -> type:
+    """Import the class named by `_target_`.
+
+    Parameters
+    ----------
+    arguments : dict
+        The block `model.estimator`: `_target_` and the keyword arguments.
+    file : str
+        The file to name in an error.
+
+    Returns
+    -------
+    type
+        A class with scikit-learn's `fit`, `predict` and `get_params`.
+    """
+    target = arguments["_target_"]
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ProjectError(
+            f"{file}: _target_ {target!r} cannot be imported: {error}",
+            "the model is built from this class",
+            "correct the path, or add its package: uv add PACKAGE (pip: add it to pyproject.toml, pip install -e .)",
+        ) from None
+    lacking = [m for m in ("fit", "predict", "get_params", "set_params") if not callable(getattr(found, m, None))]
+    if not isinstance(found, type) or lacking:
+        raise ProjectError(
+            f"{file}: _target_ {target!r} is not an estimator" + (f" (no {', '.join(lacking)})" if lacking else ""),
+            "the pipeline fits it and predicts with it as scikit-learn does",
+            "name a class with scikit-learn's interface, such as sklearn.linear_model.LogisticRegression",
+        )
+    return found
+
+
+def unknown_arguments(cls: type, arguments: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the arguments that the class does not take, and the ones that it does."""
+    parameters = inspect.signature(cls).parameters.values()
+    known = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return [], known
+    return [key for key in arguments if key not in known and not key.startswith("_")], known
+
+
+def build(arguments: dict[str, Any]) -> Any:
+    """Build the estimator, nested ones included; wrong arguments are a `ProjectError`."""
+    from hydra.errors import HydraException
+    from hydra.utils import instantiate
+
+    estimator_class(arguments)
+    try:
+        return instantiate(arguments, _convert_="all")
+    except HydraException as error:
+        raise ProjectError(
+            f"{arguments['_target_']} cannot be built: {error.__cause__ or error}",
+            "conf/model/ holds its arguments",
+            "correct the arguments in conf/model/",
+        ) from error

@@ -1,0 +1,197 @@
+"""Stage `prepare`: read the raw table, check it, and split it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from ..errors import ProjectError, run_stage
+from . import columns, config, environment, split, table
+from .columns import Column
+
+OUT = Path("data/prepared")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The split table; each part an Arrow table with the same columns."""
+
+    columns: list[Column]
+    parts: dict[str, pa.Table]
+    notes: list[str]
+
+
+def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared:
+    """Read, check and split the raw table.
+
+    Parameters
+    ----------
+    data : Data
+    task : Task
+    how : Split
+
+    Returns
+    -------
+    Prepared
+        Features in the order of the raw table, then the target. Left out: the
+        columns in `id` and `leave_out`, and columns without any value.
+    """
+    conf_file = f"conf/data/{data.name}.yaml"
+    raw = table.read(data, conf_file)
+    notes = [f"{data.path}: {raw.arrow.num_rows} rows, {raw.arrow.num_columns} columns, {len(raw.origins)} files"]
+    _check_rules(raw, data, conf_file)
+    target = _target(raw, data, task, conf_file, notes)
+    has_target = target.is_valid()
+    parts = split.assign(raw, how, data.id, data.target)[has_target.to_numpy(zero_copy_only=False)]
+    split.check_parts(parts, how)
+    kept = raw.arrow.set_column(raw.arrow.column_names.index(data.target), data.target, target).filter(has_target)
+
+    chosen: list[Column] = []
+    for name, kind in raw.types.items():
+        if name in (data.target, *data.id, *data.leave_out):
+            continue
+        if kind == "empty":
+            notes.append(f"column {name!r} has no values and is left out")
+            continue
+        chosen.append(Column(name, kind, "feature"))  # type: ignore[arg-type]
+        _note_poor_column(kept[name], name, kind, conf_file, notes)
+    if not chosen:
+        raise ProjectError(
+            f"{data.path} has no column to predict from",
+            "every column is the target, an id, left out or empty",
+            f"take a column out of `id` or `leave_out` in {conf_file}",
+        )
+    target_type = "category" if task.name == "classification" else "number"
+    chosen.append(Column(data.target, target_type, "target"))  # type: ignore[arg-type]
+    whole = kept.select([column.name for column in chosen])
+    result = {name: whole.filter(pa.array(parts == number)) for number, name in enumerate(split.PARTS)}
+    _check_classes(result, data.target, task, how)
+    notes.append(", ".join(f"{name}: {part.num_rows} rows" for name, part in result.items()))
+    return Prepared(chosen, result, notes)
+
+
+def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: str, notes: list[str]) -> pa.Array:
+    """Return the target as the task needs it: numbers, or class labels as text."""
+    kind = raw.types[data.target]
+    values = raw.arrow[data.target].combine_chunks()
+    if kind == "empty":
+        raise ProjectError(f"the target column {data.target!r} has no values", "there is nothing to learn", f"correct `target` in {conf_file}")
+    if task.name == "regression" and kind != "number":
+        raise ProjectError(
+            f"the target column {data.target!r} is a {kind}, not a number",
+            "the task is regression",
+            f"name another `target` in {conf_file}, or start a project for classification",
+        )
+    if task.name == "classification":
+        if kind == "number" and len(pc.unique(values)) > 100:
+            raise ProjectError(
+                f"the target column {data.target!r} holds {len(pc.unique(values))} different numbers",
+                "the task is classification, so each would be a class",
+                f"name another `target` in {conf_file}, or start a project for regression",
+            )
+        values = _as_label(values, kind)
+    absent = pc.indices_nonzero(values.is_null())
+    if len(absent):
+        if data.rows_without_target == "refuse":
+            raise ProjectError(
+                f"{raw.place(absent[0].as_py())}: the target {data.target!r} is empty ({len(absent)} such rows)",
+                f"`rows_without_target: refuse` in {conf_file}",
+                "fill in the targets, or write `rows_without_target: drop`",
+            )
+        notes.append(f"{len(absent)} rows without a value for {data.target!r} are dropped")
+    return values
+
+
+def _as_label(values: pa.Array, kind: str) -> pa.Array:
+    """Return class labels as text: whole numbers without `.0`."""
+    if kind == "number":
+        whole = pc.all(pc.equal(values, pc.floor(values))).as_py()
+        return (values.cast(pa.int64()) if whole else values).cast(pa.string())
+    return values.cast(pa.string())
+
+
+def _check_rules(raw: table.Table, data: config.Data, conf_file: str) -> None:
+    """Refuse the first value that breaks a rule of `conf/data/`, with pandera's checks."""
+    import pandera.pandas as pandera
+    from pandera.errors import SchemaErrors
+
+    for name, rule in data.rules.items():
+        kind = raw.types[name]
+        if (rule.min is not None or rule.max is not None) and kind not in ("number", "empty"):
+            raise ProjectError(
+                f"{conf_file}: rules.{name} sets min or max, but the column is a {kind}",
+                "only numbers have a range",
+                f"take `min` and `max` out, or use `values` (in {conf_file})",
+            )
+        checks = []
+        if rule.min is not None:
+            checks.append(pandera.Check.ge(rule.min, error=f"less than min: {rule.min}"))
+        if rule.max is not None:
+            checks.append(pandera.Check.le(rule.max, error=f"more than max: {rule.max}"))
+        if rule.values is not None:
+            checks.append(pandera.Check.isin(rule.values, error=f"not one of {rule.values}"))
+        series = raw.arrow[name].to_pandas()
+        if rule.values is not None:
+            series = series.astype(object)
+        try:
+            pandera.SeriesSchema(checks=checks, nullable=not rule.required).validate(series, lazy=True)
+        except SchemaErrors as error:
+            case = error.failure_cases.iloc[0]
+            what = "is empty" if str(case["check"]) == "not_nullable" else f"is {case['failure_case']!r}: {case['check']}"
+            raise ProjectError(
+                f"{raw.place(int(case['index']))}, column {name!r} {what} ({len(error.failure_cases)} such values)",
+                f"rules.{name} in {conf_file} forbids it",
+                f"correct the data, or the rule in {conf_file}",
+            ) from None
+
+
+def _note_poor_column(values: pa.ChunkedArray, name: str, kind: str, conf_file: str, notes: list[str]) -> None:
+    """Note a column that can hardly help: constant, or a text that is different in most rows."""
+    present = values.drop_null()
+    distinct = pc.count_distinct(present).as_py()
+    if distinct == 1 and len(present) == len(values):
+        notes.append(f"column {name!r} is constant: it cannot help (leave it out with `leave_out` in {conf_file})")
+    if kind == "category" and len(present) >= 50 and distinct > 0.5 * len(present):
+        notes.append(
+            f"column {name!r} holds {distinct} different texts in {len(present)} rows; only the frequent ones are told apart"
+            f" (an id? list it in `id` or `leave_out` in {conf_file})"
+        )
+
+
+def _check_classes(parts: dict[str, pa.Table], target: str, task: config.Task, how: config.Split) -> None:
+    """Refuse a split in which a class cannot be learned or was never seen in training."""
+    if task.name != "classification":
+        return
+    seen = {name: set(part[target].unique().to_pylist()) for name, part in parts.items()}
+    if len(seen["train"]) < 2:
+        raise ProjectError(
+            f"the training rows hold one class of {target!r}: {', '.join(seen['train'])}",
+            "a classifier needs two",
+            f"add rows of another class, or change conf/split/{how.name}.yaml",
+        )
+    for name in ("validation", "test"):
+        unseen = sorted(seen[name] - seen["train"])
+        if unseen:
+            raise ProjectError(
+                f"{name} holds classes of {target!r} that train does not: {', '.join(unseen[:10])}",
+                "a model cannot predict a class that it never saw",
+                f"add rows of these classes, or change `salt` or `by` in conf/split/{how.name}.yaml",
+            )
+
+
+def main() -> None:
+    environment.check(environment.read())
+    params = config.read_params()
+    prepared = prepare(params.data, params.task, params.split)
+    OUT.mkdir(parents=True, exist_ok=True)
+    for name, part in prepared.parts.items():
+        # pandas' own metadata is left out: it holds versions and would tie the bytes to them.
+        pa.parquet.write_table(part.replace_schema_metadata(None).combine_chunks(), OUT / f"{name}.parquet", compression="zstd")
+    columns.write(prepared.columns, OUT / "columns.json")
+    print("\n".join(prepared.notes))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,100 @@
+"""Stage `train`: fit preprocessing and estimator as one pipeline, and write the model."""
+
+import contextlib
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import ProjectError, run_stage
+from . import columns, config, environment
+
+PREPARED = Path("data/prepared")
+OUT = Path("model")
+
+
+@contextlib.contextmanager
+def pinned(compute: config.Compute) -> Iterator[None]:
+    """Fix what changes the last digits of a fit: threads of the numeric libraries, and seeds.
+
+    `jobs` is how many fits run side by side; it changes no result.
+    """
+    import joblib
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    # scikit-learn caps OpenMP at the physical cores unless this variable is set.
+    os.environ["OMP_NUM_THREADS"] = str(compute.threads)
+    random.seed(compute.seed)
+    np.random.seed(compute.seed)
+    with threadpool_limits(limits=compute.threads), joblib.parallel_config(n_jobs=compute.jobs):
+        yield
+
+
+def train(table: Any, table_columns: list[columns.Column], params: config.Config) -> Any:
+    """Fit the pipeline.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+        The training rows, as `columns.frame` returns them, target included.
+    table_columns : list of Column
+    params : Config
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        Fitted; takes raw rows.
+    """
+    from sklearn.base import is_classifier
+
+    from . import estimator, features
+
+    model = features.pipeline(columns.features(table_columns), params.features, estimator.build(params.model.estimator))
+    if is_classifier(model) != (params.task.name == "classification"):
+        raise ProjectError(
+            f"conf/model/{params.model.name}.yaml: {params.model.estimator['_target_']} does not do {params.task.name}",
+            f"conf/task/{params.task.name}.yaml is chosen",
+            "choose an estimator for that task",
+        )
+    target = columns.target(table_columns)
+    try:
+        with pinned(params.compute):
+            return model.fit(table[[c.name for c in columns.features(table_columns)]], table[target.name])
+    except ValueError as error:
+        raise ProjectError(
+            f"{params.model.estimator['_target_']} refuses to fit: {error}",
+            "an argument has a value that it does not take, or it cannot handle this table",
+            f"correct conf/model/{params.model.name}.yaml or conf/features/{params.features.name}.yaml",
+        ) from error
+
+
+def main() -> None:
+    environment.check(environment.read())
+    params = config.read_params()
+    import pandas as pd
+
+    from . import interface, model_file
+
+    table_columns = columns.read(PREPARED / "columns.json")
+    table = columns.frame(pd.read_parquet(PREPARED / "train.parquet"), table_columns)
+    columns.validate(table, table_columns, str(PREPARED / "train.parquet"))
+    model = train(table, table_columns, params)
+
+    content = model_file.to_bytes(model)
+    # What is described and replayed is the model as it will be loaded, not the one in memory.
+    loaded = model_file.from_bytes(content, str(OUT / "model.skops"))
+    described = interface.describe(table, table_columns, loaded, model_file.describe(content))
+    with pinned(params.compute):
+        golden = interface.golden(table, table_columns, loaded)
+        interface.replay(model, described, golden)
+    OUT.mkdir(exist_ok=True)
+    (OUT / "model.skops").write_bytes(content)
+    interface.write(described, OUT / "interface.json")
+    interface.write(golden, OUT / "golden.json")
+    print(f"{OUT}/model.skops: {params.model.name}, {len(table)} rows, {len(content):,} bytes")
+
+
+if __name__ == "__main__":
+    run_stage(main)
