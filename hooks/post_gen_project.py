@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 # A folder is kept only for this answer. (Single files drop out by a conditional name.)
 FOLDERS = {".github": ("ci", "github")}

@@ -7,9 +7,9 @@ import sys
 import unicodedata
 
 # Jinja's tojson escapes apostrophes, so no answer can end these literals.
-ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 # What was given on the command line or in a file, before cookiecutter evaluated it.
-GIVEN = json.loads(r'''{{ _cookiecutter | default({}) | tojson }}''')
+GIVEN = json.loads(r"""{{ _cookiecutter | default({}) | tojson }}""")
 
 CHOICES = {
     "task": ("classification", "regression"),

@@ -1,7 +1,4 @@
-"""The one exception for faults that a user can mend, and how a stage reports it."""
-
-import sys
-from collections.abc import Callable
+"""The one exception for faults that a user can mend."""
 
 
 class ProjectError(Exception):
@@ -23,12 +20,3 @@ class ProjectError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"
-
-
-def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage's `main`; report a `ProjectError` as text and exit with 1."""
-    try:
-        main()
-    except ProjectError as error:
-        print(f"\n{error}\n", file=sys.stderr)
-        sys.exit(1)

@@ -38,7 +38,8 @@ class Column:
 
 def write(columns: list[Column], path: Path) -> None:
     """Write the columns as JSON."""
-    path.write_text(json.dumps([asdict(column) for column in columns], indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps([asdict(column) for column in columns], indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> list[Column]:
@@ -122,7 +123,7 @@ def schema(columns: list[Column], classes: list[str] | None = None) -> "pa.DataF
     dtypes: dict[str, Any] = {"number": "float64", "boolean": "float64", "category": object, "date": "datetime64[us]"}
     checks = {
         "boolean": [pa.Check.isin([0.0, 1.0])],
-        "number": [pa.Check(lambda s: np.isfinite(s), error="not finite")],
+        "number": [pa.Check(np.isfinite, error="not finite")],
     }
     return pa.DataFrameSchema(
         {

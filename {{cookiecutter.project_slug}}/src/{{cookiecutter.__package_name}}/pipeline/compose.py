@@ -12,8 +12,8 @@ from hashlib import md5
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError, run_stage
-from . import config, environment
+from ..errors import ProjectError
+from . import config, environment, stage
 
 CONF = Path("conf")
 LOCK_FILE = Path("dvc.lock")
@@ -172,9 +172,9 @@ def write_params(composed: Composed, params: Path = config.PARAMS_FILE) -> None:
         print(f"params.yaml: {key}: {old!r} -> {new!r}")
     draft = params.with_suffix(".yaml.new")
     draft.write_text(composed.text, encoding="utf-8", newline="\n")
-    os.replace(draft, params)
+    draft.replace(params)
     print(f"params.yaml: composed from {', '.join(str(file) for file in composed.files)}")
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    stage.run(main)

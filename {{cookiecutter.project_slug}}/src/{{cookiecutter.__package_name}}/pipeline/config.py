@@ -5,7 +5,7 @@ through `read_params` and nothing else. A key that is not declared here is an
 error, so a typing mistake can never silently become a default.
 """
 
-import datetime
+import datetime as dt
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -27,10 +27,10 @@ METRICS: dict[str, tuple[Metric, ...]] = {
 
 def _as_date(value: object) -> object:
     """Take the text form of a date, which is what a composed YAML file holds."""
-    return datetime.date.fromisoformat(value) if isinstance(value, str) else value
+    return dt.date.fromisoformat(value) if isinstance(value, str) else value
 
 
-Date = Annotated[datetime.date, BeforeValidator(_as_date)]
+Date = Annotated[dt.date, BeforeValidator(_as_date)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -210,7 +210,8 @@ def read_params(path: Path = PARAMS_FILE) -> Config:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML 1.2 mapping; a missing or broken file is a `ProjectError`."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))

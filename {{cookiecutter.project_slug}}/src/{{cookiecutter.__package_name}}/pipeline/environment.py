@@ -60,7 +60,9 @@ def locked_packages(lock: Path = UV_LOCK) -> dict[str, str]:
     try:
         entries: list[dict[str, Any]] = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", [])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{lock} cannot be read: {error}", "it holds the versions to train with", "uv lock") from None
+        raise ProjectError(
+            f"{lock} cannot be read: {error}", "it holds the versions to train with", "git checkout uv.lock, or uv lock"
+        ) from None
     by_name: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         by_name.setdefault(entry["name"], []).append(entry)
@@ -76,9 +78,9 @@ def locked_packages(lock: Path = UV_LOCK) -> dict[str, str]:
                 continue
             seen.add((name, extra))
             for entry in by_name.get(name, []):
-                wanted = entry.get("optional-dependencies", {}).get(extra, []) if extra else entry.get("dependencies", [])
-                todo.extend(wanted)
-            found[name] = " or ".join(sorted({entry["version"] for entry in by_name.get(name, []) if "version" in entry}))
+                extras = entry.get("optional-dependencies", {})
+                todo.extend(extras.get(extra, []) if extra else entry.get("dependencies", []))
+            found[name] = " or ".join(sorted(entry["version"] for entry in by_name.get(name, []) if "version" in entry))
     return dict(sorted(found.items()))
 
 
@@ -140,7 +142,9 @@ def read(path: Path = ENVIRONMENT_FILE) -> Environment:
     try:
         return Environment(**json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
-        raise ProjectError(f"{path} is missing or broken", "a stage compares it with what is installed", "dvc repro") from None
+        raise ProjectError(
+            f"{path} is missing or broken", "a stage compares it with what is installed", f"rm -f {path} && dvc repro"
+        ) from None
 
 
 def check(environment: Environment) -> None:

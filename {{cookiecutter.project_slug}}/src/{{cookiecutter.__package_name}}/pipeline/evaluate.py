@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from ..errors import ProjectError, run_stage
-from . import columns, config, environment, interface, metrics, model_file, plots
+from ..errors import ProjectError
+from . import columns, config, environment, interface, metrics, model_file, plots, stage
 from .columns import Column
+from .compute import pinned
 from .metrics import Classification, Floats, Regression
 
 PREPARED = Path("data/prepared")
@@ -32,7 +34,9 @@ def score(model: Any, table: pd.DataFrame, table_columns: list[Column]) -> Class
     target = columns.target(table_columns)
     inputs = table[[column.name for column in columns.features(table_columns)]]
     if target.type == "number":
-        return Regression(table[target.name].to_numpy(), np.asarray(model.predict(inputs), dtype=np.float64).reshape(-1))
+        return Regression(
+            table[target.name].to_numpy(), np.asarray(model.predict(inputs), dtype=np.float64).reshape(-1)
+        )
     labels = [str(label) for label in model.classes_]
     position = {label: number for number, label in enumerate(labels)}
     predicted = np.array([position[str(label)] for label in model.predict(inputs)], dtype=np.intp)
@@ -44,10 +48,11 @@ def score(model: Any, table: pd.DataFrame, table_columns: list[Column]) -> Class
     return Classification(labels, truth, predicted, probabilities, scores)
 
 
-def _decision(model: Any, inputs: pd.DataFrame, predicted: Any, n_classes: int) -> Floats:
+def _decision(model: Any, inputs: pd.DataFrame, predicted: NDArray[np.intp], n_classes: int) -> Floats:
     """Return scores that rank rows for each class, of an estimator without probabilities."""
     if not hasattr(model, "decision_function"):
-        return np.eye(n_classes)[predicted]
+        one_hot: Floats = np.eye(n_classes)[predicted]
+        return one_hot
     scores = np.asarray(model.decision_function(inputs), dtype=np.float64)
     return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
 
@@ -122,7 +127,9 @@ def _slices(table: pd.DataFrame, name: str, task: config.Task) -> dict[str, Floa
         )
     text = table[name].astype(object).where(table[name].notna(), "(missing)").map(str)
     counts = text.value_counts()
-    frequent = counts[counts >= SMALLEST_SLICE_ROWS].sort_index(kind="stable").sort_values(ascending=False, kind="stable")
+    frequent = (
+        counts[counts >= SMALLEST_SLICE_ROWS].sort_index(kind="stable").sort_values(ascending=False, kind="stable")
+    )
     return {value: (text == value).to_numpy(dtype=np.float64) for value in frequent.index[:MOST_SLICES]}
 
 
@@ -146,8 +153,6 @@ def headline(results: dict[str, dict[str, Any]], primary: str) -> dict[str, Any]
 def main() -> None:
     environment.check(environment.read())
     params = config.read_params()
-    from .train import pinned
-
     described = interface.read(MODEL / "interface.json")
     model = model_file.load(MODEL / "model.skops", described["file"])
     table_columns = columns.read(PREPARED / "columns.json")
@@ -171,10 +176,11 @@ def main() -> None:
         print(f"{name}: this estimator gives no probabilities, so it has no value")
         return
     gain = results["test"]["gain_over_baseline"][name]
-    print(f"test {name}: {test[name]:.4g} [{test[f'{name}_low']:.4g}, {test[f'{name}_high']:.4g}], baseline {few['baseline'][name]:.4g}")
+    interval = f"[{test[f'{name}_low']:.4g}, {test[f'{name}_high']:.4g}]"
+    print(f"test {name}: {test[name]:.4g} {interval}, baseline {few['baseline'][name]:.4g}")
     if gain["low"] <= 0:
         print("the model does not beat the baseline for certain: more rows, other features, another model?")
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    stage.run(main)

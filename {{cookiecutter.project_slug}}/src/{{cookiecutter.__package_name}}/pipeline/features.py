@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
@@ -22,18 +23,18 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     A missing date becomes NaN in all five, for an imputer to fill.
     """
 
-    def fit(self, X: pd.DataFrame, y: Any = None) -> "DateParts":
+    def fit(self, X: pd.DataFrame, y: Any = None) -> "DateParts":  # noqa: ARG002
         """Learn nothing but the number of columns."""
         self.n_features_in_ = X.shape[1]
         return self
 
-    def transform(self, X: pd.DataFrame) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+    def transform(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return an array of shape (n_rows, 5 * n_columns)."""
         parts = []
         for name in X.columns:
             dates = X[name]
             days = (dates - pd.Timestamp(0)) / pd.Timedelta(days=1)
-            parts += [days, dates.dt.year, dates.dt.month, dates.dt.dayofweek, dates.dt.hour]
+            parts += [days, dates.dt.year, dates.dt.month, dates.dt.day_of_week, dates.dt.hour]
         return np.column_stack([part.to_numpy(dtype="float64", na_value=np.nan) for part in parts])
 
 

@@ -126,7 +126,9 @@ def read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ProjectError(f"{path} is missing", "it describes the model", f"dvc checkout {path.parent}   (or dvc pull)") from None
+        raise ProjectError(
+            f"{path} is missing", "it describes the model", f"dvc checkout {path.parent}   (or dvc pull)"
+        ) from None
 
 
 def _json(value: Any) -> Any:

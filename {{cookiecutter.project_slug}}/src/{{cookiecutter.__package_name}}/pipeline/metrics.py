@@ -64,7 +64,8 @@ class Classification:
     def confusion(self, weights: Floats) -> Floats:
         """Return the weight of each (true, predicted) pair, shape (k, k)."""
         k = len(self.labels)
-        return np.bincount(self.truth * k + self.predicted, weights=weights, minlength=k * k).reshape(k, k)
+        counts: Floats = np.bincount(self.truth * k + self.predicted, weights=weights, minlength=k * k)  # type: ignore[assignment]
+        return counts.reshape(k, k)
 
     def metrics(self, weights: Floats) -> dict[str, float]:
         """Return accuracy, macro F1, log loss and one-vs-rest macro ROC AUC."""

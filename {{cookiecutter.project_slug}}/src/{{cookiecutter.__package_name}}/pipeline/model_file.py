@@ -103,7 +103,9 @@ def _renumber(node: Any, numbers: dict[int, int], members: dict[str, str]) -> No
 
 def _without_ids(node: Any) -> str:
     text: str = json.dumps(node, sort_keys=True, default=str)
-    return json.dumps(json.loads(text, object_hook=lambda d: {k: v for k, v in d.items() if k != "__id__"}), sort_keys=True)
+    return json.dumps(
+        json.loads(text, object_hook=lambda d: {k: v for k, v in d.items() if k != "__id__"}), sort_keys=True
+    )
 
 
 def describe(content: bytes) -> dict[str, Any]:
@@ -142,11 +144,13 @@ def load(path: Path, expected: dict[str, Any]) -> Any:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ProjectError(f"{path} is missing", "it holds the model", f"dvc checkout {path.parent}   (or dvc pull)") from None
+        raise ProjectError(
+            f"{path} is missing", "it holds the model", f"dvc checkout {path.parent}   (or dvc pull)"
+        ) from None
     found = sha256(content).hexdigest()
     if found != expected["sha256"]:
         raise ProjectError(
-            f"{path} is not the file that was trained: its sha256 is {found[:12]}…, {expected['sha256'][:12]}… was written",
+            f"{path} is not the file that was trained: its sha256 begins with {found[:12]}, not {expected['sha256'][:12]}",
             "a changed model file may be damaged or forged; it was not opened",
             f"rm {path} && dvc checkout {path.parent}; if that brings the same file back, dvc repro --force train",
         )
@@ -162,6 +166,8 @@ def load(path: Path, expected: dict[str, Any]) -> Any:
 def from_bytes(content: bytes, name: str) -> Any:
     """Load a model from bytes whose hash was checked; only trusted types are created."""
     import skops.io
+
+    from . import features  # noqa: F401  (the file may hold its transformers)
 
     untrusted = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
     if untrusted:

@@ -48,17 +48,27 @@ def _write_classification(scores: Classification, folder: Path) -> None:
     _draw_curves(roc, "ROC", "false positive rate", "true positive rate", images / "roc.png", diagonal=True)
     _draw_curves(precision_recall, "Precision and recall", "recall", "precision", images / "precision_recall.png")
     _draw_curves(
-        calibration, "Calibration", "predicted probability", "observed share", images / "calibration.png", diagonal=True, marker="o"
+        calibration,
+        "Calibration",
+        "predicted probability",
+        "observed share",
+        images / "calibration.png",
+        diagonal=True,
+        marker="o",
     )
 
 
 def _write_regression(scores: Regression, folder: Path) -> None:
     chosen = np.unique(np.linspace(0, scores.n_rows - 1, min(scores.n_rows, CLOUD_POINTS)).astype(int))
     true, predicted = scores.truth[chosen], scores.predicted[chosen]
-    rows = [(round(float(t), 6), round(float(p), 6), round(float(t - p), 6)) for t, p in zip(true, predicted, strict=True)]
+    rows = [
+        (round(float(t), 6), round(float(p), 6), round(float(t - p), 6)) for t, p in zip(true, predicted, strict=True)
+    ]
     _table(folder / "predictions.csv", ("true", "predicted", "residual"), rows)
     images = folder / "images"
-    _draw_cloud(predicted, true, "Predicted and true values", "predicted", "true", images / "predicted.png", diagonal=True)
+    _draw_cloud(
+        predicted, true, "Predicted and true values", "predicted", "true", images / "predicted.png", diagonal=True
+    )
     _draw_cloud(predicted, true - predicted, "Residuals", "predicted", "true - predicted", images / "residuals.png")
 
 
@@ -71,9 +81,8 @@ def roc_curve(scores: Classification, k: int) -> Floats:
 def precision_recall_curve(scores: Classification, k: int) -> Floats:
     """Return recall and precision of class k, shape (n_points, 2)."""
     true_positives, false_positives = _cumulative(scores, k)
-    precision = np.divide(
-        true_positives, true_positives + false_positives, out=np.ones_like(true_positives), where=true_positives + false_positives > 0
-    )
+    found = true_positives + false_positives
+    precision = np.divide(true_positives, found, out=np.ones_like(found), where=found > 0)
     return _thin(np.column_stack([_share(true_positives), precision]))
 
 
@@ -85,7 +94,9 @@ def calibration_curve(scores: Classification, k: int) -> Floats:
     bins = np.minimum((predicted * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     rows = np.bincount(bins, minlength=CALIBRATION_BINS)
     filled = rows > 0
-    means = [np.bincount(bins, weights=v, minlength=CALIBRATION_BINS)[filled] / rows[filled] for v in (predicted, observed)]
+    means: list[Floats] = [
+        np.bincount(bins, weights=v, minlength=CALIBRATION_BINS)[filled] / rows[filled] for v in (predicted, observed)
+    ]
     return np.column_stack(means)
 
 
@@ -99,16 +110,22 @@ def _cumulative(scores: Classification, k: int) -> tuple[Floats, Floats]:
 
 
 def _share(counts: Floats) -> Floats:
-    return counts / counts[-1] if counts[-1] else counts
+    total = float(counts[-1])
+    return counts / total if total else counts
 
 
 def _thin(points: Floats) -> Floats:
     """Keep the first, the last, and evenly spread points between."""
-    return points[np.unique(np.linspace(0, len(points) - 1, min(len(points), CURVE_POINTS)).astype(int))]
+    chosen = np.unique(np.linspace(0, len(points) - 1, min(len(points), CURVE_POINTS)).astype(int))
+    return np.take(points, chosen, axis=0)
 
 
 def _curves(path: Path, header: tuple[str, ...], curves: dict[str, Floats]) -> None:
-    _table(path, header, ((label, *(round(float(v), 6) for v in point)) for label, curve in curves.items() for point in curve))
+    _table(
+        path,
+        header,
+        ((label, *(round(float(v), 6) for v in point)) for label, curve in curves.items() for point in curve),
+    )
 
 
 def _table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
@@ -140,14 +157,22 @@ def _plain(label: str) -> str:
 
 def _draw_confusion(confusion: Floats, labels: list[str], path: Path) -> None:
     figure, axes = _figure("Confusion matrix (rows of the test set)", "predicted", "actual")
-    share = np.divide(confusion, confusion.sum(axis=1, keepdims=True), out=np.zeros_like(confusion), where=confusion.sum(axis=1, keepdims=True) > 0)
+    rows = confusion.sum(axis=1, keepdims=True)
+    share = np.divide(confusion, rows, out=np.zeros_like(confusion), where=rows > 0)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     if len(labels) <= 20:
         names = [_plain(label) for label in labels]
         axes.set_xticks(range(len(labels)), names, rotation=0 if len(labels) < 5 else 90)
         axes.set_yticks(range(len(labels)), names)
         for i, j in np.ndindex(*confusion.shape):
-            axes.text(j, i, f"{int(confusion[i, j])}", ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
+            axes.text(
+                j,
+                i,
+                f"{int(confusion[i, j])}",
+                ha="center",
+                va="center",
+                color="white" if share[i, j] > 0.5 else "black",
+            )
     _save(figure, path)
 
 
@@ -164,11 +189,15 @@ def _draw_curves(
     _save(figure, path)
 
 
-def _draw_cloud(x_values: Floats, y_values: Floats, title: str, x: str, y: str, path: Path, *, diagonal: bool = False) -> None:
+def _draw_cloud(
+    x_values: Floats, y_values: Floats, title: str, x: str, y: str, path: Path, *, diagonal: bool = False
+) -> None:
     figure, axes = _figure(title, x, y)
     axes.scatter(x_values, y_values, s=9, alpha=0.6, linewidths=0)
     if diagonal:
-        axes.axline((float(x_values.mean()), float(x_values.mean())), slope=1, color="grey", linewidth=0.8, linestyle="--")
+        axes.axline(
+            (float(x_values.mean()), float(x_values.mean())), slope=1, color="grey", linewidth=0.8, linestyle="--"
+        )
     else:
         axes.axhline(0, color="grey", linewidth=0.8, linestyle="--")
     _save(figure, path)

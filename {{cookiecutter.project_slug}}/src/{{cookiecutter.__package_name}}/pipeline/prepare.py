@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from ..errors import ProjectError, run_stage
-from . import columns, config, environment, split, table
+from ..errors import ProjectError
+from . import columns, config, environment, split, stage, table
 from .columns import Column
 
 OUT = Path("data/prepared")
@@ -44,8 +45,6 @@ def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared
     _check_rules(raw, data, conf_file)
     target = _target(raw, data, task, conf_file, notes)
     has_target = target.is_valid()
-    parts = split.assign(raw, how, data.id, data.target)[has_target.to_numpy(zero_copy_only=False)]
-    split.check_parts(parts, how)
     kept = raw.arrow.set_column(raw.arrow.column_names.index(data.target), data.target, target).filter(has_target)
 
     chosen: list[Column] = []
@@ -65,6 +64,8 @@ def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared
         )
     target_type = "category" if task.name == "classification" else "number"
     chosen.append(Column(data.target, target_type, "target"))  # type: ignore[arg-type]
+    parts = split.assign(raw, how, data.id, data.target)[has_target.to_numpy(zero_copy_only=False)]
+    split.check_parts(parts, how)
     whole = kept.select([column.name for column in chosen])
     result = {name: whole.filter(pa.array(parts == number)) for number, name in enumerate(split.PARTS)}
     _check_classes(result, data.target, task, how)
@@ -77,7 +78,11 @@ def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: s
     kind = raw.types[data.target]
     values = raw.arrow[data.target].combine_chunks()
     if kind == "empty":
-        raise ProjectError(f"the target column {data.target!r} has no values", "there is nothing to learn", f"correct `target` in {conf_file}")
+        raise ProjectError(
+            f"the target column {data.target!r} has no values",
+            "there is nothing to learn",
+            f"correct `target` in {conf_file}",
+        )
     if task.name == "regression" and kind != "number":
         raise ProjectError(
             f"the target column {data.target!r} is a {kind}, not a number",
@@ -139,12 +144,19 @@ def _check_rules(raw: table.Table, data: config.Data, conf_file: str) -> None:
             pandera.SeriesSchema(checks=checks, nullable=not rule.required).validate(series, lazy=True)
         except SchemaErrors as error:
             case = error.failure_cases.iloc[0]
-            what = "is empty" if str(case["check"]) == "not_nullable" else f"is {case['failure_case']!r}: {case['check']}"
+            what = (
+                "is empty" if str(case["check"]) == "not_nullable" else f"is {_plain(case['failure_case'])!r}: {case['check']}"
+            )
             raise ProjectError(
                 f"{raw.place(int(case['index']))}, column {name!r} {what} ({len(error.failure_cases)} such values)",
                 f"rules.{name} in {conf_file} forbids it",
                 f"correct the data, or the rule in {conf_file}",
             ) from None
+
+
+def _plain(value: object) -> object:
+    """Return a numpy scalar as the Python value that people know."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _note_poor_column(values: pa.ChunkedArray, name: str, kind: str, conf_file: str, notes: list[str]) -> None:
@@ -155,7 +167,7 @@ def _note_poor_column(values: pa.ChunkedArray, name: str, kind: str, conf_file: 
         notes.append(f"column {name!r} is constant: it cannot help (leave it out with `leave_out` in {conf_file})")
     if kind == "category" and len(present) >= 50 and distinct > 0.5 * len(present):
         notes.append(
-            f"column {name!r} holds {distinct} different texts in {len(present)} rows; only the frequent ones are told apart"
+            f"column {name!r} holds {distinct} different texts in {len(present)} rows; only frequent ones are told apart"
             f" (an id? list it in `id` or `leave_out` in {conf_file})"
         )
 
@@ -188,10 +200,12 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     for name, part in prepared.parts.items():
         # pandas' own metadata is left out: it holds versions and would tie the bytes to them.
-        pa.parquet.write_table(part.replace_schema_metadata(None).combine_chunks(), OUT / f"{name}.parquet", compression="zstd")
+        pa.parquet.write_table(
+            part.replace_schema_metadata(None).combine_chunks(), OUT / f"{name}.parquet", compression="zstd"
+        )
     columns.write(prepared.columns, OUT / "columns.json")
     print("\n".join(prepared.notes))
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    stage.run(main)

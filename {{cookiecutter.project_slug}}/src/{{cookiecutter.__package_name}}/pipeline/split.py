@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from ..errors import ProjectError
 from .config import Split
@@ -16,7 +17,7 @@ PARTS = ("train", "validation", "test")
 MISSING = np.uint64(0x9E3779B97F4A7C15)
 
 
-def assign(table: Table, config: Split, key: list[str], target: str) -> "np.ndarray[tuple[int], np.dtype[np.int8]]":
+def assign(table: Table, config: Split, key: list[str], target: str) -> NDArray[np.int8]:
     """Assign every row to a part.
 
     Parameters
@@ -44,7 +45,8 @@ def assign(table: Table, config: Split, key: list[str], target: str) -> "np.ndar
     if config.by == "group":
         key = [_existing(config, columns)]
     place = row_fractions(table.arrow.select(sorted(key or columns)), config.salt)
-    assert config.test is not None and config.validation is not None
+    assert config.test is not None
+    assert config.validation is not None
     if config.by == "stratified":
         classes = pd.factorize(table.arrow[target].to_pandas())[0]
         place = pd.Series(place).groupby(classes).rank(method="first").to_numpy()
@@ -54,7 +56,7 @@ def assign(table: Table, config: Split, key: list[str], target: str) -> "np.ndar
     return np.select([place < config.test, place < config.test + config.validation], [2, 1], 0).astype(np.int8)
 
 
-def row_fractions(table: pa.Table, salt: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def row_fractions(table: pa.Table, salt: str) -> NDArray[np.float64]:
     """Hash every row to a number in [0, 1).
 
     The same values give the same number whatever rows stand beside them, in
@@ -71,7 +73,9 @@ def row_fractions(table: pa.Table, salt: str) -> "np.ndarray[tuple[int], np.dtyp
             if pa.types.is_string(column.type):
                 values = column.to_pandas().astype(object).fillna("").to_numpy()
             else:
-                values = pc.fill_null(column.cast(pa.int64() if pa.types.is_timestamp(column.type) else pa.float64()), 0)
+                values = pc.fill_null(
+                    column.cast(pa.int64() if pa.types.is_timestamp(column.type) else pa.float64()), 0
+                )
                 values = values.to_numpy(zero_copy_only=False) + 0  # turns -0.0 into 0.0
             hashes = np.array(pd.util.hash_array(values, categorize=True), dtype=np.uint64)
             hashes[column.is_null().to_numpy(zero_copy_only=False)] = MISSING
@@ -79,7 +83,7 @@ def row_fractions(table: pa.Table, salt: str) -> "np.ndarray[tuple[int], np.dtyp
     return (state >> np.uint64(11)) / float(2**53)
 
 
-def _mix(state: "np.ndarray[tuple[int], np.dtype[np.uint64]]") -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
+def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     state = state + np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -97,7 +101,7 @@ def _existing(config: Split, columns: list[str]) -> str:
     return config.column
 
 
-def _by_time(table: Table, config: Split) -> "np.ndarray[tuple[int], np.dtype[np.int8]]":
+def _by_time(table: Table, config: Split) -> NDArray[np.int8]:
     name = _existing(config, table.arrow.column_names)
     if table.types[name] != "date":
         raise ProjectError(
@@ -113,12 +117,12 @@ def _by_time(table: Table, config: Split) -> "np.ndarray[tuple[int], np.dtype[np
             "the split goes by time, so every row needs its date",
             "fill it in, or take the row out",
         )
-    days = dates.cast(pa.int64()).to_numpy()
+    days: NDArray[np.int64] = dates.cast(pa.int64()).to_numpy()
     borders = [int(np.datetime64(day, "us").astype(np.int64)) for day in (config.validation_from, config.test_from)]
     return np.digitize(days, borders).astype(np.int8)
 
 
-def check_parts(parts: "np.ndarray[tuple[int], np.dtype[np.int8]]", config: Split) -> None:
+def check_parts(parts: NDArray[np.int8], config: Split) -> None:
     """Refuse a split that leaves a part without rows."""
     for number, name in enumerate(PARTS):
         if not (parts == number).any():

@@ -5,9 +5,6 @@ with the file, the column, the row and the fix. Rows are counted from 1; the
 header is not counted.
 """
 
-import codecs
-import csv
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet
 
 from ..errors import ProjectError
 from .config import ColumnType, Data, nearest
+from .csv_file import read_csv
 
 #: Beside the table a folder may hold these; they are passed over.
 NOT_DATA = re.compile(r"^(\.|readme|licen[cs]e|copying|source)|\.(md|dvc|gitignore)$", re.IGNORECASE)
@@ -100,7 +97,7 @@ def read(data: Data, conf_file: str) -> Table:
     """
     files = find_files(Path(data.path), conf_file)
     is_csv = files[0].suffix.lower() in CSV_SUFFIXES
-    parts = [_read_csv(file, data, conf_file) if is_csv else _read_parquet(file) for file in files]
+    parts = [read_csv(file, data, conf_file) if is_csv else _read_parquet(file) for file in files]
     columns = parts[0].column_names
     for file, part in zip(files, parts, strict=True):
         if sorted(part.column_names) != sorted(columns):
@@ -175,112 +172,20 @@ def _known_columns(data: Data, columns: list[str], conf_file: str) -> None:
                 )
 
 
-def _read_csv(file: Path, data: Data, conf_file: str) -> pa.Table:
-    """Read one CSV file as text columns; missing values are null."""
-    raw = file.read_bytes()
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    else:
-        encoding = data.encoding
-        raw = raw.removeprefix(codecs.BOM_UTF8)
-    try:
-        known = codecs.lookup(encoding).name
-        text = raw if known == "utf-8" else raw.decode(encoding).encode()
-        if known == "utf-8":
-            pc.utf8_length(pa.scalar(raw, pa.large_binary()).cast(pa.large_string()))
-    except LookupError:
-        raise ProjectError(
-            f"{conf_file}: encoding {encoding!r} is not known", "the CSV files cannot be decoded", "write utf-8 or latin-1"
-        ) from None
-    except (UnicodeDecodeError, pa.ArrowInvalid):
-        raise ProjectError(
-            f"{_undecodable(file, raw, encoding)} is not {encoding} text",
-            "its letters would be read wrongly",
-            f"set `encoding: latin-1` in {conf_file} if the file came from an older program, or save it as UTF-8",
-        ) from None
-    separator = data.separator or ("\t" if file.suffix.lower() == ".tsv" else _separator(file, text, conf_file))
-    header = _header(file, text, separator)
-    try:
-        return pa.csv.read_csv(
-            pa.BufferReader(text),
-            read_options=pa.csv.ReadOptions(use_threads=False, block_size=max(1 << 24, len(text) // 64)),
-            parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(
-                column_types={name: pa.string() for name in header},
-                null_values=["", *data.missing],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-                check_utf8=False,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
-        if not found:
-            raise ProjectError(f"{file} is not a CSV table: {error}", "it cannot be read", f"correct {file}") from None
-        row, expected, got = (int(number) for number in found.groups())
-        raise ProjectError(
-            f"{file}, row {row - 1} has {got} values, the header has {expected}",
-            f"a value that holds the separator {separator!r} must stand in double quotes",
-            f"correct that row, or set `separator` in {conf_file}",
-        ) from None
-
-
-def _undecodable(file: Path, raw: bytes, encoding: str) -> str:
-    """Return `file, row N` for the first line that cannot be decoded."""
-    for number, line in enumerate(raw.splitlines()):
-        try:
-            line.decode(encoding)
-        except UnicodeDecodeError:
-            return f"{file}, row {number}" if number else f"{file}, the header"
-    return str(file)
-
-
-def _separator(file: Path, text: bytes, conf_file: str) -> str:
-    """Return the separator of a file from its header: the only one of `,` `;` tab `|` in it."""
-    first = re.sub(rb'"[^"]*"', b"", text.split(b"\n", 1)[0])
-    found = [s for s in (",", ";", "\t", "|") if s.encode() in first]
-    if len(found) > 1:
-        raise ProjectError(
-            f"{file}: the header holds {' and '.join(map(repr, found))}",
-            "either could separate the columns",
-            f"set `separator` in {conf_file}",
-        )
-    return found[0] if found else ","
-
-
-def _header(file: Path, text: bytes, separator: str) -> list[str]:
-    """Return the column names; refuse empty and repeated ones."""
-    if not text.strip():
-        raise ProjectError(f"{file} is empty", "its first line must name the columns", f"put a table into {file}, or remove it")
-    lines = io.TextIOWrapper(io.BytesIO(text), encoding="utf-8", newline="")
-    # The csv module's default limit of 128 KiB a field is far too small for an unclosed quote to matter.
-    header = next(csv.reader(lines, delimiter=separator))
-    for position, name in enumerate(header, 1):
-        if not name.strip():
-            raise ProjectError(
-                f"{file}: column {position} has no name",
-                "every column needs one; a table saved with its row numbers often lacks the first",
-                "name it in the header, or save the table without its row numbers (pandas: index=False)",
-            )
-        if header.index(name) != position - 1:
-            raise ProjectError(
-                f"{file}: columns {header.index(name) + 1} and {position} are both called {name!r}",
-                "a column is found by its name",
-                "give each column a name of its own in the header",
-            )
-    return header
-
-
 def _read_parquet(file: Path) -> pa.Table:
     """Read one Parquet file, with dictionaries as text and every number as it is."""
     try:
         table = pa.parquet.ParquetFile(file).read()
     except (pa.ArrowInvalid, OSError) as error:
-        raise ProjectError(f"{file} is not a Parquet file: {error}", "it cannot be read", f"write {file} again") from None
+        raise ProjectError(
+            f"{file} is not a Parquet file: {error}", "it cannot be read", f"write {file} again"
+        ) from None
     names = table.column_names
     twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
-        raise ProjectError(f"{file}: two columns are called {twice!r}", "a column is found by its name", f"rename one in {file}")
+        raise ProjectError(
+            f"{file}: two columns are called {twice!r}", "a column is found by its name", f"rename one in {file}"
+        )
     columns = []
     for field, column in zip(table.schema, table.columns, strict=True):
         plain = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
@@ -299,12 +204,16 @@ def _read_parquet(file: Path) -> pa.Table:
     return pa.table(dict(zip(names, columns, strict=True)))
 
 
-def _typed(column: pa.ChunkedArray, name: str, data: Data, conf_file: str, origins: tuple[Origin, ...]) -> tuple[Any, str]:
+def _typed(
+    column: pa.ChunkedArray, name: str, data: Data, conf_file: str, origins: tuple[Origin, ...]
+) -> tuple[Any, str]:
     """Give one column its type: the declared one, else the one that its values have."""
     if column.null_count == len(column):
         return pa.nulls(len(column)), "empty"
     declared = data.types.get(name)
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type)):
+    if not (
+        pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type)
+    ):
         return _from_parquet_type(column, name, declared, conf_file, origins)
     text = pc.utf8_trim_whitespace(column.cast(pa.string()).combine_chunks())
     text = pc.if_else(pc.is_in(text, pa.array(["", *data.missing])), pa.scalar(None, pa.string()), text)
@@ -320,7 +229,8 @@ def _typed(column: pa.ChunkedArray, name: str, data: Data, conf_file: str, origi
     else:
         order = list(fits)
     for kind in order:
-        good = fits[kind](text)
+        # A missing value counts neither for nor against.
+        good = pc.if_else(pc.is_valid(text), fits[kind](text), pa.scalar(None, pa.bool_()))
         share = pc.mean(good.cast(pa.float64())).as_py() or 0.0
         if share == 1.0:
             if not declared and kind == "number" and pc.any(pc.match_substring_regex(text, LEADING_ZERO)).as_py():
@@ -344,8 +254,7 @@ def _is_date(text: pa.Array, date_format: str | None) -> pa.Array:
         if not pc.any(looks).as_py():
             return looks
         return pc.and_(looks, pc.is_valid(_parse_dates(pc.if_else(looks, text, pa.scalar(None, pa.string())), None)))
-    # Null stays null, so that a missing value counts neither for nor against.
-    return pc.if_else(pc.is_valid(text), pc.is_valid(_parse_dates(text, date_format)), pa.scalar(None, pa.bool_()))
+    return pc.is_valid(_parse_dates(text, date_format))
 
 
 def _parse_dates(text: pa.Array, date_format: str | None) -> pa.Array:
@@ -367,7 +276,14 @@ def _convert(text: pa.Array, kind: ColumnType, data: Data) -> pa.Array:
 
 
 def _refuse_value(
-    text: pa.Array, good: pa.Array, name: str, kind: str, declared: bool, data: Data, conf_file: str, origins: tuple[Origin, ...]
+    text: pa.Array,
+    good: pa.Array,
+    name: str,
+    kind: str,
+    declared: bool,
+    data: Data,
+    conf_file: str,
+    origins: tuple[Origin, ...],
 ) -> None:
     """Raise an error for the first value that does not fit."""
     bad = pc.and_(pc.is_valid(text), pc.invert(pc.fill_null(good, False)))
@@ -377,7 +293,7 @@ def _refuse_value(
     other = "," if data.decimal == "." else "."
     hints = [f"correct the value, or add {value!r} to `missing` in {conf_file}"]
     if kind == "number" and other in value:
-        hints.insert(0, f"set `decimal: \"{other}\"` in {conf_file} if that separates the decimals")
+        hints.insert(0, f'set `decimal: "{other}"` in {conf_file} if that separates the decimals')
     hints.append(f"or make the column text: `types: {{{name}: category}}`")
     raise ProjectError(
         f"{place(origins, first)}, column {name!r}: {value!r} is not a {kind}",

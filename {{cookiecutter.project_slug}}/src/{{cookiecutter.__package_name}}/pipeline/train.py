@@ -1,35 +1,14 @@
 """Stage `train`: fit preprocessing and estimator as one pipeline, and write the model."""
 
-import contextlib
-import os
-import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError, run_stage
-from . import columns, config, environment
+from ..errors import ProjectError
+from . import columns, config, environment, stage
+from .compute import pinned
 
 PREPARED = Path("data/prepared")
 OUT = Path("model")
-
-
-@contextlib.contextmanager
-def pinned(compute: config.Compute) -> Iterator[None]:
-    """Fix what changes the last digits of a fit: threads of the numeric libraries, and seeds.
-
-    `jobs` is how many fits run side by side; it changes no result.
-    """
-    import joblib
-    import numpy as np
-    from threadpoolctl import threadpool_limits
-
-    # scikit-learn caps OpenMP at the physical cores unless this variable is set.
-    os.environ["OMP_NUM_THREADS"] = str(compute.threads)
-    random.seed(compute.seed)
-    np.random.seed(compute.seed)
-    with threadpool_limits(limits=compute.threads), joblib.parallel_config(n_jobs=compute.jobs):
-        yield
 
 
 def train(table: Any, table_columns: list[columns.Column], params: config.Config) -> Any:
@@ -97,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    stage.run(main)

@@ -1,0 +1,97 @@
+"""conf/ composes, every choice in it is valid, and mistakes are named."""
+
+import shutil
+
+import pytest
+from conftest import ROOT
+
+CONF = ROOT / "conf"
+OPTIONS = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_is_valid(pipeline, group, option):
+    composed = pipeline.compose.compose(CONF, (f"{group}={option}",))
+    pipeline.compose.check(composed)
+
+
+@pytest.fixture
+def conf(tmp_path):
+    shutil.copytree(CONF, tmp_path / "conf")
+    return tmp_path / "conf"
+
+
+def check(pipeline, conf):
+    return pipeline.compose.check(pipeline.compose.compose(conf))
+
+
+def chosen(pipeline, conf, group):
+    """Return the file of the group that conf/ chooses."""
+    return next(file for file in pipeline.compose.compose(conf).files if file.parent.name == group)
+
+
+def test_an_unknown_key_is_named_with_its_file_and_the_nearest_key(pipeline, conf, refused):
+    file = chosen(pipeline, conf, "split")
+    file.write_text(file.read_text(encoding="utf-8") + "slat: x\n", encoding="utf-8")
+    with refused("split.slat", f"split/{file.name}", "did you mean 'salt'"):
+        check(pipeline, conf)
+
+
+def test_an_unknown_key_in_config_yaml_is_named_with_that_file(pipeline, conf, refused):
+    with (conf / "config.yaml").open("a", encoding="utf-8") as file:
+        file.write("compute:\n  sed: 3\n")
+    with refused("compute.sed", r"config\.yaml", "did you mean 'seed'"):
+        check(pipeline, conf)
+
+
+def test_a_value_of_the_wrong_type_is_named(pipeline, conf, refused):
+    file = chosen(pipeline, conf, "compute")
+    file.write_text(file.read_text(encoding="utf-8").replace("seed: ", "seed: 'x'  # "), encoding="utf-8")
+    with refused("compute.seed", f"compute/{file.name}", "integer", "'x'"):
+        check(pipeline, conf)
+
+
+def test_all_faults_are_reported_at_once(pipeline, conf, refused):
+    for group, key in (("split", "slat"), ("features", "scale")):
+        file = chosen(pipeline, conf, group)
+        file.write_text(file.read_text(encoding="utf-8") + f"{key}: x\n", encoding="utf-8")
+    with refused("features.scale", "split.slat"):
+        check(pipeline, conf)
+
+
+def test_an_argument_that_the_estimator_does_not_have_is_named(pipeline, conf, refused):
+    file = chosen(pipeline, conf, "model")
+    file.write_text(file.read_text(encoding="utf-8").rstrip() + "\n  randomstate: 1\n", encoding="utf-8")
+    with refused("randomstate", f"model/{file.name}"):
+        check(pipeline, conf)
+
+
+def test_a_choice_that_does_not_exist_is_named(pipeline, refused):
+    with refused("does not compose", "no_such_model"):
+        pipeline.compose.compose(CONF, ("model=no_such_model",))
+
+
+def test_a_copied_file_that_keeps_the_old_name_is_refused(pipeline, conf, refused):
+    file = chosen(pipeline, conf, "model")
+    shutil.copy(file, file.with_stem("copied"))
+    config = conf / "config.yaml"
+    config.write_text(config.read_text(encoding="utf-8").replace(f"model: {file.stem}", "model: copied"), encoding="utf-8")
+    with refused("copied.yaml says name", "write `name: copied`"):
+        check(pipeline, conf)
+
+
+def test_a_target_that_is_no_estimator_is_refused(pipeline, refused):
+    with refused("os.system", "is not an estimator"):
+        pipeline.estimator.estimator_class({"_target_": "os.system"})
+    with refused("no_such_package", "cannot be imported"):
+        pipeline.estimator.estimator_class({"_target_": "no_such_package.Model"})
+
+
+def test_the_hand_edited_values_are_shown_with_the_command_that_does_it_right(pipeline, conf, tmp_path, refused):
+    composed = pipeline.compose.compose(conf)
+    params = tmp_path / "params.yaml"
+    edited = composed.text.replace("by: ", "by: x")
+    params.write_text(edited, encoding="utf-8")
+    with refused("edited by hand", r"split\.by", "dvc exp run -S 'split.by=x"):
+        pipeline.compose.refuse_hand_edit(composed, params, tmp_path / "dvc.lock")
+    assert params.read_text(encoding="utf-8") == edited

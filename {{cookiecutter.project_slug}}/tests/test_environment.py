@@ -1,0 +1,90 @@
+"""Runtime packages count, as locked; tools, and what another platform needs, do not."""
+
+import pytest
+
+LOCK = """
+version = 1
+[[package]]
+name = "mine"
+version = "1"
+source = {{ editable = "." }}
+dependencies = [{{ name = "numpy" }}, {{ name = "dvc" }}, {{ name = "thing", extra = ["fast"] }}]
+[package.optional-dependencies]
+dev = [{{ name = "pytest" }}]
+[[package]]
+name = "numpy"
+version = "{numpy}"
+[[package]]
+name = "dvc"
+version = "3"
+dependencies = [{{ name = "only-dvc" }}]
+[[package]]
+name = "only-dvc"
+version = "1"
+[[package]]
+name = "pytest"
+version = "{pytest}"
+[[package]]
+name = "thing"
+version = "1"
+dependencies = [{{ name = "base", marker = "sys_platform == 'win32'" }}]
+[package.optional-dependencies]
+fast = [{{ name = "speedup" }}]
+slow = [{{ name = "brake" }}]
+[[package]]
+name = "base"
+version = "1"
+[[package]]
+name = "base"
+version = "2"
+[[package]]
+name = "speedup"
+version = "1"
+[[package]]
+name = "brake"
+version = "1"
+"""
+
+
+@pytest.fixture
+def locked(pipeline, tmp_path):
+    def read(numpy="2.0", pytest="8"):
+        (tmp_path / "uv.lock").write_text(LOCK.format(numpy=numpy, pytest=pytest), encoding="utf-8")
+        return pipeline.environment.locked_packages(tmp_path / "uv.lock")
+
+    return read
+
+
+def test_the_locked_runtime_packages_count(locked):
+    assert locked() == {"base": "1 or 2", "numpy": "2.0", "speedup": "1", "thing": "1"}
+    assert locked(numpy="2.1") != locked()
+    assert locked(pytest="9") == locked()
+
+
+def test_a_lock_file_that_locks_nothing_leaves_it_to_the_installed_packages(pipeline, tmp_path):
+    (tmp_path / "uv.lock").write_text("version = 1\n", encoding="utf-8")
+    assert pipeline.environment.locked_packages(tmp_path / "uv.lock") == {}
+    installed = pipeline.environment.installed_packages()
+    assert {"scikit-learn", "numpy", "joblib"} <= installed.keys()
+    assert not {"dvc", "pytest"} & installed.keys()
+
+
+def test_a_broken_lock_file_is_refused(pipeline, tmp_path, refused):
+    (tmp_path / "uv.lock").write_text("<<<<<<< HEAD\n", encoding="utf-8")
+    with refused("cannot be read"):
+        pipeline.environment.locked_packages(tmp_path / "uv.lock")
+
+
+def test_other_installed_versions_than_noted_are_refused_with_both_ways_out(pipeline, refused):
+    now = pipeline.environment.describe()
+    pipeline.environment.check(now)
+    other = pipeline.environment.Environment("uv.lock", now.python, now.packages | {"numpy": "0.1"})
+    with refused("numpy .* is installed, 0.1 is noted", "uv sync", "numpy==0.1", "uv lock"):
+        pipeline.environment.check(other)
+    with refused("Python .* runs, 2.7 is noted"):
+        pipeline.environment.check(pipeline.environment.Environment("installed", "2.7", {}))
+
+
+def test_what_is_not_installed_here_is_passed_over(pipeline):
+    now = pipeline.environment.describe()
+    pipeline.environment.check(pipeline.environment.Environment("uv.lock", now.python, {"only-on-windows": "1"}))

@@ -1,0 +1,132 @@
+"""Every model of conf/model/ trains, is saved in canonical bytes, and is loaded with care."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+MODELS = sorted(file.stem for file in (ROOT / "conf" / "model").glob("*.yaml"))
+
+
+@pytest.fixture(scope="session")
+def fit(pipeline, table, columns):
+    """Return a function that fits a model of conf/model/ to the small table, once."""
+    fitted = {}
+
+    def fitter(name):
+        if name not in fitted:
+            composed = pipeline.compose.compose(ROOT / "conf", (f"model={name}",))
+            params = pipeline.compose.check(composed)
+            fitted[name] = pipeline.train.train(table, columns, params)
+        return fitted[name]
+
+    return fitter
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_saved_and_loaded_it_predicts_the_same(pipeline, table, columns, fit, name):
+    model = fit(name)
+    content = pipeline.model_file.to_bytes(model)
+    loaded = pipeline.model_file.from_bytes(content, "model.skops")
+    described = pipeline.interface.describe(table, columns, loaded, pipeline.model_file.describe(content))
+    golden = pipeline.interface.golden(table, columns, loaded)
+    pipeline.interface.replay(model, described, golden)
+    assert pipeline.model_file.to_bytes(model) == content
+    json.dumps([described, golden], allow_nan=False)
+
+
+@pytest.fixture(scope="session")
+def saved(pipeline, fit):
+    content = pipeline.model_file.to_bytes(fit(MODELS[0]))
+    return content, pipeline.model_file.describe(content)
+
+
+def test_canonical_bytes_do_not_hang_on_addresses_names_dates_or_compression(pipeline, saved):
+    content, _ = saved
+    source = zipfile.ZipFile(io.BytesIO(content))
+    schema = source.read("schema.json").decode()
+    shifted = json.loads(schema, object_hook=_shift)
+    other = io.BytesIO()
+    with zipfile.ZipFile(other, "w", zipfile.ZIP_STORED) as archive:
+        for name in reversed(source.namelist()[1:]):
+            archive.writestr("renamed-" + name, source.read(name))
+        archive.writestr("schema.json", json.dumps(shifted, indent=2))
+    assert pipeline.model_file.canonical(other.getvalue()) == content
+
+
+def _shift(node):
+    if "__id__" in node:
+        node["__id__"] += 140_000_000
+    if "__loader__" in node and isinstance(node.get("file"), str):
+        node["file"] = "renamed-" + node["file"]
+    return node
+
+
+def test_a_changed_file_is_refused_before_it_is_opened(pipeline, saved, tmp_path, refused):
+    content, expected = saved
+    path = tmp_path / "model.skops"
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with refused("is not the file that was trained", "dvc checkout"):
+        pipeline.model_file.load(path, expected)
+
+
+def test_a_missing_file_is_refused(pipeline, saved, tmp_path, refused):
+    with refused("is missing", "dvc checkout"):
+        pipeline.model_file.load(tmp_path / "model.skops", saved[1])
+
+
+def test_another_version_of_scikit_learn_is_refused(pipeline, saved, tmp_path, refused):
+    content, expected = saved
+    path = tmp_path / "model.skops"
+    path.write_bytes(content)
+    with refused("written with scikit-learn 0.1"):
+        pipeline.model_file.load(path, expected | {"scikit-learn": "0.1"})
+    pipeline.model_file.load(path, expected)
+
+
+def test_a_type_that_nobody_reviewed_is_refused(pipeline, refused):
+    import skops.io
+
+    class Stranger:
+        pass
+
+    Stranger.__module__, Stranger.__qualname__ = "stranger", "Stranger"
+    stranger = Stranger()
+    stranger.value = 1
+    with refused("types that nobody has reviewed: stranger.Stranger", "TRUSTED_TYPES"):
+        pipeline.model_file.from_bytes(skops.io.dumps(stranger), "model.skops")
+
+
+def test_golden_rows_catch_another_model(pipeline, table, columns, fit, params, refused):
+    models = [fit(name) for name in MODELS if name != "baseline"]
+    golden = pipeline.interface.golden(table, columns, models[0])
+    described = pipeline.interface.describe(table, columns, models[0], {})
+    key = "probabilities" if "probabilities" in golden else "predictions"
+    golden[key][3] = np.add(golden[key][3], 0.01).tolist()
+    with refused("golden row 3", "answered"):
+        pipeline.interface.replay(models[0], described, golden)
+
+
+def test_rows_as_json_are_taken(pipeline, columns, fit):
+    features = pipeline.columns.features(columns)
+    row = {"size": 1, "count": None, "alive": True, "place": "nowhere", "day": "2024-05-01", "more": "ignored"}
+    frame = pipeline.columns.frame(row, features)
+    assert len(fit(MODELS[0]).predict(frame)) == 1
+
+
+def test_rows_that_do_not_fit_are_refused(pipeline, columns, refused):
+    features = pipeline.columns.features(columns)
+    row = {"size": 1, "count": None, "alive": True, "place": "x", "day": "2024-05-01"}
+    with refused("lack 1 columns: day"):
+        pipeline.columns.frame({k: v for k, v in row.items() if k != "day"}, features)
+    with refused("column 'size' holds a value that is not a number"):
+        pipeline.columns.frame(row | {"size": "large"}, features)
+
+
+def test_a_table_that_prepare_did_not_write_is_refused(pipeline, table, columns, refused):
+    with refused("test.parquet does not have the columns"):
+        pipeline.columns.validate(table.drop(columns="size"), columns, "test.parquet")
+    pipeline.columns.validate(table, columns, "test.parquet")

@@ -1,0 +1,99 @@
+"""What `prepare` leaves out, refuses and notes."""
+
+import pytest
+from test_table import BASE
+
+ROW = {"name": "row", "by": "row", "salt": "s", "validation": 0.2, "test": 0.2}
+BOOTSTRAP = {"resamples": 50, "level": 0.9}
+
+
+@pytest.fixture
+def prepare(pipeline, tmp_path):
+    def run(text, task="classification", **settings):
+        folder = tmp_path / "raw"
+        folder.mkdir(exist_ok=True)
+        (folder / "0.csv").write_text(text, encoding="utf-8")
+        metric = "accuracy" if task == "classification" else "rmse"
+        return pipeline.prepare.prepare(
+            pipeline.config.Data(**{**BASE, "path": str(folder), **settings}),
+            pipeline.config.Task(name=task, metric=metric, slices=[], bootstrap=BOOTSTRAP),
+            pipeline.config.Split(**ROW),
+        )
+
+    return run
+
+
+def csv(n=60, **columns):
+    rows = [",".join(columns)]
+    rows += [",".join(str(make(i)) for make in columns.values()) for i in range(n)]
+    return "\n".join(rows) + "\n"
+
+
+def names(prepared):
+    return [column.name for column in prepared.columns]
+
+
+def test_ids_left_out_and_empty_columns_do_not_reach_the_model(prepare):
+    text = csv(id=lambda i: i, secret=lambda i: i, empty=lambda i: "NA", a=lambda i: i, y=lambda i: i % 2)
+    prepared = prepare(text, id=["id"], leave_out=["secret"])
+    assert names(prepared) == ["a", "y"]
+    assert any("'empty' has no values" in note for note in prepared.notes)
+
+
+def test_poor_columns_are_noted(prepare):
+    text = csv(same=lambda i: 7, text=lambda i: f"remark {i}", a=lambda i: i, y=lambda i: i % 2)
+    notes = "\n".join(prepare(text).notes)
+    assert "'same' is constant" in notes
+    assert "'text' holds 60 different texts in 60 rows" in notes
+
+
+def test_labels_are_text_and_whole_numbers_have_no_point(prepare):
+    prepared = prepare(csv(a=lambda i: i, y=lambda i: i % 2))
+    assert set(prepared.parts["train"]["y"].to_pylist()) == {"0", "1"}
+    prepared = prepare(csv(a=lambda i: i, y=lambda i: i % 2 == 0))
+    assert set(prepared.parts["train"]["y"].to_pylist()) == {"true", "false"}
+
+
+def test_rows_without_a_target_are_dropped_and_counted_or_refused(prepare, refused):
+    text = csv(a=lambda i: i, y=lambda i: "" if i in (3, 9) else i % 2)
+    prepared = prepare(text)
+    assert sum(part.num_rows for part in prepared.parts.values()) == 58
+    assert any("2 rows without a value for 'y'" in note for note in prepared.notes)
+    with refused("0.csv, row 4: the target 'y' is empty", "2 such rows"):
+        prepare(text, rows_without_target="refuse")
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ({"a": {"max": 50}}, "row 52, column 'a' is 51.0: more than max: 50"),
+        ({"a": {"min": 1}}, "row 1, column 'a' is 0.0: less than min: 1"),
+        ({"c": {"values": ["x"]}}, "row 2, column 'c' is 'y': not one of"),
+        ({"g": {"required": True}}, "row 1, column 'g' is empty"),
+    ],
+)
+def test_a_broken_rule_is_refused_with_its_place(prepare, refused, rule, fault):
+    text = csv(
+        a=lambda i: i, c=lambda i: "xy"[i % 2], g=lambda i: "" if i == 0 else "g", y=lambda i: i % 2
+    )
+    with refused(fault, "conf/data/mine.yaml"):
+        prepare(text, rules=rule)
+
+
+def test_a_target_that_does_not_suit_the_task_is_refused(prepare, refused):
+    with refused("holds 200 different numbers", "regression"):
+        prepare(csv(200, a=lambda i: i, y=lambda i: i))
+    with refused("is a category, not a number"):
+        prepare(csv(a=lambda i: i, y=lambda i: "xy"[i % 2]), task="regression")
+
+
+def test_one_class_and_classes_that_training_never_saw_are_refused(prepare, refused):
+    with refused("hold one class"):
+        prepare(csv(a=lambda i: i, y=lambda i: "only"))
+    with refused("holds classes of 'y' that train does not"):
+        prepare(csv(400, a=lambda i: i, y=lambda i: f"c{i // 2}" if i < 60 else "x"))
+
+
+def test_nothing_to_predict_from_is_refused(prepare, refused):
+    with refused("no column to predict from"):
+        prepare(csv(y=lambda i: i % 2))
