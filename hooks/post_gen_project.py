@@ -42,11 +42,16 @@ def has_identity():
 
 
 def enclosing_repository():
-    """Return the top folder of a git repository around this project, or None."""
+    """Return the top folder of a git repository around this project that does not ignore it, or None."""
     try:
-        return git("-C", "..", "rev-parse", "--show-toplevel") or None
+        around = git("-C", "..", "rev-parse", "--show-toplevel")
     except subprocess.CalledProcessError:
         return None
+    try:
+        git("-C", "..", "check-ignore", "--quiet", str(Path.cwd()))
+        return None
+    except subprocess.CalledProcessError:
+        return around
 
 
 def first_commit():
@@ -77,7 +82,7 @@ def first_commit():
         return [*notes, f"git could not make the first commit: {reason}", "Mend that, then", f"  {by_hand}"]
     if identity:
         notes += [f"git knows no name for you, so the first commit is by {name} <{mail}>. For the next ones:"]
-        notes += [f'  git config --global user.name "..." && git config --global user.email "..."']
+        notes += ['  git config --global user.name "..." && git config --global user.email "..."']
     return notes
 
 
@@ -92,8 +97,8 @@ def main():
         f"""
 Next:
   cd {Path.cwd().name}
-  uv sync               # the environment; with pip: see README.md
-  uv run dvc repro      # train
+  uv sync --compile-bytecode   # the environment; with pip: see README.md
+  uv run dvc repro             # train
 """
     )
 

@@ -75,7 +75,9 @@ def test_a_copied_file_that_keeps_the_old_name_is_refused(pipeline, conf, refuse
     file = chosen(pipeline, conf, "model")
     shutil.copy(file, file.with_stem("copied"))
     config = conf / "config.yaml"
-    config.write_text(config.read_text(encoding="utf-8").replace(f"model: {file.stem}", "model: copied"), encoding="utf-8")
+    config.write_text(
+        config.read_text(encoding="utf-8").replace(f"model: {file.stem}", "model: copied"), encoding="utf-8"
+    )
     with refused("copied.yaml says name", "write `name: copied`"):
         check(pipeline, conf)
 

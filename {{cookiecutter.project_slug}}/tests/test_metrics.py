@@ -66,9 +66,7 @@ def test_the_roc_curve_has_the_area_that_is_reported(pipeline, scores):
 
 
 def test_plots_are_written_for_estimators_without_probabilities(pipeline, scores, tmp_path):
-    without = pipeline.metrics.Classification(
-        LABELS, scores.truth, scores.predicted, None, np.eye(3)[scores.predicted]
-    )
+    without = pipeline.metrics.Classification(LABELS, scores.truth, scores.predicted, None, np.eye(3)[scores.predicted])
     pipeline.plots.write(without, tmp_path)
     assert (tmp_path / "calibration.csv").read_text(encoding="utf-8") == "class,predicted,observed\n"
     assert {p.name for p in (tmp_path / "images").iterdir()} == {

@@ -73,9 +73,7 @@ def test_rows_without_a_target_are_dropped_and_counted_or_refused(prepare, refus
     ],
 )
 def test_a_broken_rule_is_refused_with_its_place(prepare, refused, rule, fault):
-    text = csv(
-        a=lambda i: i, c=lambda i: "xy"[i % 2], g=lambda i: "" if i == 0 else "g", y=lambda i: i % 2
-    )
+    text = csv(a=lambda i: i, c=lambda i: "xy"[i % 2], g=lambda i: "" if i == 0 else "g", y=lambda i: i % 2)
     with refused(fault, "conf/data/mine.yaml"):
         prepare(text, rules=rule)
 

@@ -46,9 +46,7 @@ def test_adding_rows_moves_no_old_row(pipeline, old, new, by):
 def test_a_column_that_fills_later_moves_only_the_rows_that_it_fills(pipeline):
     config = pipeline.config.Split(**ROW)
     before = as_table(pipeline, a=pa.array(np.arange(100.0)), late=pa.nulls(100))
-    after = as_table(
-        pipeline, a=pa.array(np.arange(101.0)), late=pa.array([None] * 100 + ["x"], pa.string())
-    )
+    after = as_table(pipeline, a=pa.array(np.arange(101.0)), late=pa.array([None] * 100 + ["x"], pa.string()))
     assert (
         pipeline.split.assign(after, config, [], "a")[:100].tolist()
         == pipeline.split.assign(before, config, [], "a").tolist()
@@ -84,11 +82,20 @@ def test_a_group_is_never_divided(pipeline):
     assert set(parts) == {0, 1, 2}
 
 
-TIME = {"name": "time", "by": "time", "salt": "", "column": "d", "validation_from": "2024-02-01", "test_from": "2024-03-01"}
+TIME = {
+    "name": "time",
+    "by": "time",
+    "salt": "",
+    "column": "d",
+    "validation_from": "2024-02-01",
+    "test_from": "2024-03-01",
+}
 
 
 def test_time_splits_at_the_dates(pipeline, refused):
-    days = pa.array([dt.datetime(2024, 1, 31, 23), dt.datetime(2024, 2, 1), dt.datetime(2024, 3, 1)], pa.timestamp("us"))
+    days = pa.array(
+        [dt.datetime(2024, 1, 31, 23), dt.datetime(2024, 2, 1), dt.datetime(2024, 3, 1)], pa.timestamp("us")
+    )
     config = pipeline.config.Split(**TIME)
     assert pipeline.split.assign(as_table(pipeline, d=days), config, [], "d").tolist() == [0, 1, 2]
     with refused("file.csv, row 2, column 'd' is empty"):

@@ -145,7 +145,9 @@ def _check_rules(raw: table.Table, data: config.Data, conf_file: str) -> None:
         except SchemaErrors as error:
             case = error.failure_cases.iloc[0]
             what = (
-                "is empty" if str(case["check"]) == "not_nullable" else f"is {_plain(case['failure_case'])!r}: {case['check']}"
+                "is empty"
+                if str(case["check"]) == "not_nullable"
+                else f"is {_plain(case['failure_case'])!r}: {case['check']}"
             )
             raise ProjectError(
                 f"{raw.place(int(case['index']))}, column {name!r} {what} ({len(error.failure_cases)} such values)",

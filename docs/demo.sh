@@ -1,0 +1,58 @@
+#!/bin/sh
+# A tutorial that runs: every line after `$` is a command that you can type yourself.
+set -eu
+out=$1
+unset PYTHONPATH VIRTUAL_ENV UV_COMPILE_BYTECODE
+python=$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+
+say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
+run() {
+    printf '\n$'
+    for word in "$@"; do
+        case $word in
+        *[!A-Za-z0-9_./=-]*) printf " '%s'" "$word" ;;
+        *) printf ' %s' "$word" ;;
+        esac
+    done
+    printf '\n'
+    "$@"
+}
+[ -t 1 ] || say() { printf '\n# %s\n' "$*"; }
+
+rm -rf "$out" && mkdir -p "$out"
+
+say 'A project, from the template and its default answers'
+run cookiecutter . --no-input --output-dir "$out" python_version="$python"
+run cd "$out/penguins"
+git config user.email >/dev/null || {
+    run git config user.name 'Demo'
+    run git config user.email 'demo@example.com'
+}
+
+say 'Its environment, as uv.lock fixes it'
+run uv sync --quiet --compile-bytecode
+
+say 'Train: four stages, from the raw table to metrics and plots'
+run uv run dvc repro
+run git add --all
+run git commit --quiet --message 'Train the first model'
+
+say 'Nothing changed, so nothing runs'
+run uv run dvc repro
+
+say 'Two experiments: other models, without an edit'
+run uv run dvc exp run --quiet --name forest --set-param model=random_forest --set-param features=unscaled
+run uv run dvc exp run --quiet --name boosting --set-param model=hist_gradient_boosting
+
+say 'What differs from the committed model'
+run uv run dvc params diff
+run uv run dvc metrics diff
+
+say 'Back to the committed model; the experiments stay'
+run git restore .
+run uv run dvc checkout --quiet
+
+say 'All of them, side by side'
+COLUMNS=110 && export COLUMNS
+run uv run dvc exp show --no-pager --only-changed --hide-workspace \
+    --drop 'Created|.*(validation|f1|roc|conf|data|estimator|features|plots|src|model$)'

@@ -1,0 +1,160 @@
+"""What every supported set of answers generates: clean files that say what is true of them."""
+
+import json
+import re
+import tomllib
+
+import pytest
+from conftest import TEMPLATE
+from markdown_it import MarkdownIt
+from packaging.requirements import Requirement
+from test_answers import SUPPORTED
+
+FOLDER_OR_FILE = re.compile(r"^[│├└─ ]*?[├└]── (\S+)")
+
+
+@pytest.fixture(scope="module", params=range(len(SUPPORTED)))
+def project(request, generate, tmp_path_factory):
+    return generate(tmp_path_factory.mktemp("set"), **SUPPORTED[request.param])
+
+
+@pytest.fixture(scope="module")
+def answers(project):
+    """Return the answers that the project was made with, by what its files say."""
+    metadata = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return next(a for a in SUPPORTED if a.get("project_slug", "penguins") == metadata["name"] and _suits(a, project))
+
+
+def _suits(answers, project):
+    return answers.get("licence", "MIT").partition("-")[0] in (project / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def text_files(project):
+    return [p for p in project.rglob("*") if p.is_file() and ".git" not in p.parts]
+
+
+def test_no_template_syntax_is_left(project):
+    for file in text_files(project):
+        text = file.read_text(encoding="utf-8")
+        assert "cookiecutter." not in text, file
+        if file.suffix != ".yml":  # GitHub's own expressions
+            assert "{{" not in text, file
+            assert "{%" not in text, file
+
+
+def test_files_end_with_one_line_break_and_lines_with_no_space(project):
+    for file in text_files(project):
+        text = file.read_text(encoding="utf-8")
+        if text and file.suffix != ".csv":
+            assert text.endswith("\n"), file
+            assert not text.endswith("\n\n"), file
+            assert not re.search(r"[ \t]+$", text, re.MULTILINE), file
+
+
+def test_lint_types_and_format_are_clean(project, run):
+    run("ruff", "check", "--no-cache", cwd=project)
+    run("ruff", "format", "--check", "--no-cache", cwd=project)
+    run("mypy", "--cache-dir", project.parent / "mypy", cwd=project)
+
+
+def test_python_files_hold_no_template_syntax_in_the_template():
+    for file in TEMPLATE.glob("{{cookiecutter.project_slug}}/**/*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert "{%" not in text, file
+        assert not re.search(r"\{\{\s*cookiecutter", text), file
+
+
+def test_the_tree_in_the_readme_is_the_tree_on_disk(project):
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    tree = readme.split("## What is where")[1].split("```")[1].strip().splitlines()
+    assert tree[0] == f"{project.name}/"
+    folders = []
+    for line in tree[1:]:
+        name = FOLDER_OR_FILE.match(line)[1]
+        depth = line.index("─") // 4
+        folders[depth:] = [name]
+        path = project.joinpath(*folders)
+        assert path.is_dir() if name.endswith("/") or name.endswith("pipeline/") else path.is_file(), line
+    shown = {FOLDER_OR_FILE.match(line)[1].rstrip("/").split("/")[0] for line in tree[1:] if line[0] in "├└"}
+    hidden_or_standard = {"LICENSE", "README.md"}
+    on_disk = {p.name for p in project.iterdir() if not p.name.startswith(".")} - hidden_or_standard
+    assert shown == on_disk
+
+
+def test_every_group_of_conf_is_in_the_readme(project):
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    for group in (project / "conf").iterdir():
+        assert f"── {group.name}" in readme
+
+
+def test_every_relative_link_resolves(project):
+    for page in project.rglob("*.md"):
+        for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
+            for child in token.children or []:
+                target = child.attrs.get("href") or child.attrs.get("src") or ""
+                if target and "://" not in target and not target.startswith(("#", "mailto:")):
+                    assert (page.parent / target.partition("#")[0]).exists(), f"{page}: {target}"
+
+
+def test_options_drop_whole_files(project, answers):
+    ci, task = answers.get("ci", "github"), answers.get("task", "classification")
+    assert (project / ".github").exists() == (ci == "github")
+    assert (project / ".gitlab-ci.yml").exists() == (ci == "gitlab")
+    assert [p.stem for p in (project / "conf" / "task").iterdir()] == [task]
+    text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    dependencies = tomllib.loads(text)["project"]["dependencies"]
+    assert any(d.startswith("dvc-s3") for d in dependencies) == answers.get("storage", "").startswith("s3://")
+
+
+def test_dvc_reads_the_storage_as_it_was_answered(project, answers, run):
+    url = run("dvc", "config", "--project", "remote.storage.url", cwd=project).stdout.strip()
+    storage = answers.get("storage", f"../{project.name}-storage")
+    assert url == (storage if storage.startswith(("/", "s3:")) else f"../{storage}")
+    assert run("dvc", "remote", "list", cwd=project).stdout.startswith("storage")
+
+
+def test_each_task_has_the_models_that_a_first_comparison_needs(project):
+    models = {p.stem for p in (project / "conf" / "model").iterdir()}
+    assert {"baseline", "linear", "random_forest", "hist_gradient_boosting"} <= models
+
+
+def test_cruft_generates_the_same_bytes(run, tmp_path, project, answers):
+    source = tmp_path / "template"
+    run("git", "clone", "--quiet", TEMPLATE, source, cwd=tmp_path)
+    context = tmp_path / "answers.json"
+    context.write_text(json.dumps(answers), encoding="utf-8")
+    given = json.dumps(answers)
+    done = run("cruft", "create", source, "--no-input", "--extra-context", given, "-o", tmp_path / "out", cwd=tmp_path)
+    other = tmp_path / "out" / project.name
+    assert other.is_dir(), done.output
+    files = {str(p.relative_to(project)): p.read_bytes() for p in text_files(project)}
+    others = {str(p.relative_to(other)): p.read_bytes() for p in text_files(other)}
+    assert others.pop(".cruft.json")
+    assert others == files
+
+
+def test_the_shared_environment_is_the_one_that_the_project_asks_for(project):
+    project_file = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional = project_file["optional-dependencies"]
+    wanted = {Requirement(line).name: line for line in project_file["dependencies"] + optional["s3"] + optional["dev"]}
+    given = {}
+    for line in (TEMPLATE / "requirements-dev.in").read_text(encoding="utf-8").splitlines():
+        line = line.partition("#")[0].strip()
+        if line:
+            given[Requirement(line).name] = line
+    for name, line in wanted.items():
+        assert str(Requirement(given[name])) == str(Requirement(line)), f"{name} in requirements-dev.in"
+    for line in (TEMPLATE / "requirements-dev.txt").read_text(encoding="utf-8").splitlines():
+        requirement = Requirement(line)
+        if requirement.name in wanted:
+            pinned = next(iter(requirement.specifier)).version
+            assert Requirement(wanted[requirement.name]).specifier.contains(pinned), line
+
+
+def test_bounds_are_two_sided_or_explained(project):
+    dependencies = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    for line in dependencies:
+        operators = {specifier.operator for specifier in Requirement(line).specifier}
+        assert ">=" in operators, line
+        if Requirement(line).name not in ("packaging", "pyarrow"):  # versions by the year, and no breaks so far
+            assert "<" in operators, line

@@ -1,0 +1,98 @@
+"""The README of a generated project is run: every command, in its order."""
+
+import re
+import shutil
+
+import pytest
+from test_answers import SUPPORTED
+
+#: Commands that set up an environment; the tests share one. test_clean_environment.py runs them for real.
+SETS_UP = re.compile(r"^(uv sync|uv lock|python -m venv|\. \.venv|pip install)")
+#: Storage that no test may reach; a folder stands in for it.
+ELSEWHERE = ("s3://", "/")
+
+
+def commands(readme):
+    """Return the lines of every bash block."""
+    blocks = re.findall(r"^ *```bash\n(.*?)^ *```", readme, re.DOTALL | re.MULTILINE)
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def yaml_blocks(readme):
+    return re.findall(r"^ *```yaml\n(.*?)^ *```", readme, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("answers", SUPPORTED, ids=range(len(SUPPORTED)))
+def test_the_readme_does_what_it_says(generate, run, edit, tmp_path, answers):
+    project = generate(tmp_path, **answers)
+    if answers.get("storage", "").startswith(ELSEWHERE):
+        run("dvc", "config", "remote.storage.url", "../../storage", cwd=project)
+    for name, value in (("user.name", "Test"), ("user.email", "test@example.com")):
+        run("git", "config", name, value, cwd=project)
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    task = answers.get("task", "classification")
+    table = tmp_path / "table.csv"
+    write_table(table, task)
+    mine, extra_trees = yaml_blocks(readme)
+    trained = 0
+    for line in commands(readme):
+        if SETS_UP.match(line):
+            continue
+        if line == "mkdir data/raw" or "rm -r data/raw" in line:
+            add_table_settings(project, mine, task, edit)
+        line = line.replace("/path/to/my/table.csv", f"'{table}'").removeprefix("uv run ")
+        done = run("sh", "-ec", line, cwd=project)
+        if line == "dvc repro":
+            trained += "model.skops" in done.output
+        if line.startswith("dvc exp show"):
+            assert "forest" in done.output
+            assert "quick" in done.output
+        if line.startswith("dvc metrics diff --targets"):
+            assert "test.metrics" in done.output
+        if line.startswith("dvc plots diff"):
+            assert "index.html" in done.output
+    assert trained == 1, "the first run trains, later ones have nothing to do"
+
+    done = run("dvc", "repro", cwd=project)
+    assert "data/raw: 300 rows, 4 columns" in done.output
+    (project / "conf" / "model" / "extra_trees.yaml").write_text(extra_trees, encoding="utf-8")
+    run("dvc", "exp", "run", "-S", "model=extra_trees", cwd=project)
+    assert "extra_trees" in (project / "params.yaml").read_text(encoding="utf-8")
+    done = run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
+    assert "failed" not in done.output
+
+    clone = tmp_path / "clone"
+    run("git", "-c", "core.autocrlf=false", "clone", "--quiet", project, clone, cwd=tmp_path)
+    if answers.get("storage", "").startswith(ELSEWHERE):
+        assert (tmp_path / "storage").is_dir()
+    run("dvc", "pull", cwd=clone)
+    assert "up to date" in run("dvc", "repro", cwd=clone).output
+    shutil.rmtree(project)
+
+
+def write_table(path, task):
+    """Write 300 rows: an id, a number, a category, and a target that they explain."""
+    lines = ["id;size;place;answer"]
+    for n in range(300):
+        size = (n * 37) % 101
+        answer = ("small", "large")[size > 50] if task == "classification" else 2 * size + n % 3
+        lines.append(f"{n};{size};{'north' if n % 4 else 'süd'};{answer}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def add_table_settings(project, block, task, edit):
+    """Do by program what the README tells a person to edit."""
+    conf = project / "conf"
+    settings = (conf / "data" / "penguins.yaml").read_text(encoding="utf-8")
+    changed = {line.split(":")[0].strip(): line.strip() for line in block.splitlines()}
+    changed |= {"target": "target: answer", "id": "id: [id]"}
+    lines = []
+    for line in settings.splitlines():
+        key = line.split(":")[0]
+        if line.startswith("  "):
+            continue  # the penguins' rules
+        lines.append(changed.get(key, line) if not line.startswith("#") else line)
+    (conf / "data" / "mine.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    edit(conf / "config.yaml", "data: penguins", "data: mine")
+    slices = re.search(r"slices: \[.*\]", (conf / "task" / f"{task}.yaml").read_text(encoding="utf-8"))[0]
+    edit(conf / "task" / f"{task}.yaml", slices, "slices: [place]")
