@@ -80,8 +80,7 @@ def commit(run):
 
     def committer(project, message):
         run("git", "add", "--all", cwd=project)
-        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
-        run("git", *identity, "commit", "--quiet", "--message", message, cwd=project)
+        run("git", "commit", "--quiet", "--message", message, cwd=project)
 
     return committer
 
@@ -99,6 +98,8 @@ def trained_once(generate, run, commit, tmp_path_factory):
     def maker(task):
         if task not in made:
             project = generate(tmp_path_factory.mktemp(task), task=task)
+            for name, value in (("user.name", "Test"), ("user.email", "test@example.com")):
+                run("git", "config", name, value, cwd=project)
             run("dvc", "repro", cwd=project)
             commit(project, "Train")
             made[task] = project

@@ -166,10 +166,9 @@ def lock(project, versions, tool="8"):
         f'[[package]]\nname = "{n}"\nversion = "{v}"\nsource = {{ registry = "x" }}\n' for n, v in versions.items()
     ]
     own = ", ".join(f'{{ name = "{name}" }}' for name in versions)
-    entries.append(
-        f'[[package]]\nname = "penguins"\nversion = "0.1.0"\nsource = {{ editable = "." }}\ndependencies = [{own}]\n'
-        f'[package.optional-dependencies]\ndev = [{{ name = "pytest" }}]\n[[package]]\nname = "pytest"\nversion = "{tool}"\n'
-    )
+    entries.append(f'[[package]]\nname = "penguins"\nsource = {{ editable = "." }}\ndependencies = [{own}]\n')
+    entries.append('[package.optional-dependencies]\ndev = [{ name = "pytest" }]\n')
+    entries.append(f'[[package]]\nname = "pytest"\nversion = "{tool}"\n')
     (project / "uv.lock").write_text("version = 1\n" + "\n".join(entries), encoding="utf-8")
 
 
@@ -204,7 +203,7 @@ def test_a_locked_runtime_version_makes_training_out_of_date_and_a_tool_does_not
     assert "uv sync" in done.output
 
 
-def test_a_stage_refuses_other_packages_than_those_noted(trained, run, edit):
+def test_a_stage_refuses_other_packages_than_those_noted(trained, run):
     noted = json.loads((trained / "environment.json").read_text(encoding="utf-8"))
     noted["packages"]["scikit-learn"] = "1.8.0"
     (trained / "environment.json").write_text(json.dumps(noted), encoding="utf-8")
@@ -334,7 +333,7 @@ def test_a_flipped_byte_in_the_model_is_refused_with_the_cure(trained, run):
     run("python", "-m", "penguins.pipeline.evaluate", cwd=trained)
 
 
-def test_artifacts_are_declared_for_registries(trained, run):
+def test_artifacts_are_declared_for_registries(trained):
     shown = YAML(typ="safe").load((trained / "dvc.yaml").read_text(encoding="utf-8"))["artifacts"]["penguins"]
     assert shown["path"] == "model"
     assert shown["desc"]

@@ -40,16 +40,16 @@ def test_the_readme_does_what_it_says(generate, run, edit, tmp_path, answers):
             continue
         if line == "mkdir data/raw" or "rm -r data/raw" in line:
             add_table_settings(project, mine, task, edit)
-        line = line.replace("/path/to/my/table.csv", f"'{table}'").removeprefix("uv run ")
-        done = run("sh", "-ec", line, cwd=project)
-        if line == "dvc repro":
+        command = line.replace("/path/to/my/table.csv", f"'{table}'").removeprefix("uv run ")
+        done = run("sh", "-ec", command, cwd=project)
+        if command == "dvc repro":
             trained += "model.skops" in done.output
-        if line.startswith("dvc exp show"):
+        if command.startswith("dvc exp show"):
             assert "forest" in done.output
             assert "quick" in done.output
-        if line.startswith("dvc metrics diff --targets"):
+        if command.startswith("dvc metrics diff --targets"):
             assert "test.metrics" in done.output
-        if line.startswith("dvc plots diff"):
+        if command.startswith("dvc plots diff"):
             assert "index.html" in done.output
     assert trained == 1, "the first run trains, later ones have nothing to do"
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from sklearn import metrics as sk
 
 LABELS = ["a", "b", "c"]
@@ -83,8 +84,8 @@ def test_labels_with_special_characters_are_drawn(pipeline, scores, tmp_path):
     pipeline.plots.write(named, tmp_path)
 
 
-def test_the_baseline_is_the_model_that_knows_no_feature(pipeline, table, columns, params):
-    composed = pipeline.compose.compose(pipeline.compose.CONF, ("model=baseline",))
+def test_the_baseline_is_the_model_that_knows_no_feature(pipeline, table, columns):
+    composed = pipeline.compose.compose(ROOT / "conf", ("model=baseline",))
     model = pipeline.train.train(table, columns, pipeline.compose.check(composed))
     scores = pipeline.evaluate.score(model, table, columns)
     described = pipeline.interface.describe(table, columns, model, {})

@@ -100,7 +100,7 @@ def test_a_type_that_nobody_reviewed_is_refused(pipeline, refused):
         pipeline.model_file.from_bytes(skops.io.dumps(stranger), "model.skops")
 
 
-def test_golden_rows_catch_another_model(pipeline, table, columns, fit, params, refused):
+def test_golden_rows_catch_another_model(pipeline, table, columns, fit, refused):
     models = [fit(name) for name in MODELS if name != "baseline"]
     golden = pipeline.interface.golden(table, columns, models[0])
     described = pipeline.interface.describe(table, columns, models[0], {})

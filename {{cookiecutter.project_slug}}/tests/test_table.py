@@ -24,8 +24,7 @@ def read(pipeline, tmp_path):
             if isinstance(content, pa.Table):
                 pa.parquet.write_table(content, folder / f"{number}.parquet")
             else:
-                content = content.encode() if isinstance(content, str) else content
-                (folder / f"{number}.csv").write_bytes(content)
+                (folder / f"{number}.csv").write_bytes(content.encode() if isinstance(content, str) else content)
         data = pipeline.config.Data(**{**BASE, "path": str(folder), **settings})
         return pipeline.table.read(data, "conf/data/mine.yaml")
 

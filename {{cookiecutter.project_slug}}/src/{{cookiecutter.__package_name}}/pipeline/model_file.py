@@ -24,9 +24,21 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 TRUSTED_TYPES = (
     # The type of an array's elements, by name; no code.
     "numpy.dtype",
-    # Compiled trees: plain arrays, checked by scikit-learn when they are restored.
+    # Compiled trees: arrays of positions. scikit-learn does not check that they lie within bounds, so a
+    # forged file could crash the process; that is why `load` checks the file's hash before it opens it.
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    # Private parts of public estimators: plain state, no code.
+    "sklearn._loss.loss.HalfTweedieLossIdentity",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+    "sklearn.gaussian_process.kernels.ConstantKernel",
+    "sklearn.gaussian_process.kernels.Product",
+    "sklearn.gaussian_process.kernels.RBF",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     # This project's own transformers.
     f"{__package__}.features.DateParts",
 )
@@ -150,7 +162,7 @@ def load(path: Path, expected: dict[str, Any]) -> Any:
     found = sha256(content).hexdigest()
     if found != expected["sha256"]:
         raise ProjectError(
-            f"{path} is not the file that was trained: its sha256 begins with {found[:12]}, not {expected['sha256'][:12]}",
+            f"{path} is not the file that was trained: its sha256 is {found[:12]}..., not {expected['sha256'][:12]}...",
             "a changed model file may be damaged or forged; it was not opened",
             f"rm {path} && dvc checkout {path.parent}; if that brings the same file back, dvc repro --force train",
         )

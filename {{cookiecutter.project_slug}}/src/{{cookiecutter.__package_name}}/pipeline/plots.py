@@ -64,12 +64,12 @@ def _write_regression(scores: Regression, folder: Path) -> None:
     rows = [
         (round(float(t), 6), round(float(p), 6), round(float(t - p), 6)) for t, p in zip(true, predicted, strict=True)
     ]
-    _table(folder / "predictions.csv", ("true", "predicted", "residual"), rows)
+    _table(folder / "predictions.csv", ("actual", "predicted", "residual"), rows)
     images = folder / "images"
     _draw_cloud(
-        predicted, true, "Predicted and true values", "predicted", "true", images / "predicted.png", diagonal=True
+        predicted, true, "Predicted and actual values", "predicted", "actual", images / "predicted.png", diagonal=True
     )
-    _draw_cloud(predicted, true - predicted, "Residuals", "predicted", "true - predicted", images / "residuals.png")
+    _draw_cloud(predicted, true - predicted, "Residuals", "predicted", "actual - predicted", images / "residuals.png")
 
 
 def roc_curve(scores: Classification, k: int) -> Floats:

@@ -169,7 +169,7 @@ def _note_poor_column(values: pa.ChunkedArray, name: str, kind: str, conf_file: 
         notes.append(f"column {name!r} is constant: it cannot help (leave it out with `leave_out` in {conf_file})")
     if kind == "category" and len(present) >= 50 and distinct > 0.5 * len(present):
         notes.append(
-            f"column {name!r} holds {distinct} different texts in {len(present)} rows; only frequent ones are told apart"
+            f"column {name!r} holds {distinct} different texts in {len(present)} rows; the rare ones are taken as one"
             f" (an id? list it in `id` or `leave_out` in {conf_file})"
         )
 
