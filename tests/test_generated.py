@@ -107,11 +107,10 @@ def test_options_drop_whole_files(project, answers):
 
 
 def test_dvc_reads_the_storage_as_it_was_answered(project, answers, run):
-    found = run("dvc", "remote", "list", cwd=project).stdout.split("\t")
+    listed = run("dvc", "remote", "list", cwd=project).stdout
     storage = answers.get("storage", f"../{project.name}-storage")
     place = storage if storage.startswith("s3:") else str((project / storage).resolve())
-    assert found[0] == "storage"
-    assert found[1].removesuffix("(default)").strip() == place
+    assert re.fullmatch(r"storage\s+(.*?)\s+\(default\)\n", listed)[1] == place
 
 
 def test_each_task_has_the_models_that_a_first_comparison_needs(project):

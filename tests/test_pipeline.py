@@ -42,6 +42,11 @@ def test_a_fresh_project_trains_a_good_model_and_then_has_nothing_to_do(trained_
     assert run("git", "status", "--porcelain", cwd=project).stdout == ""
 
 
+def test_the_projects_own_tests_pass_when_it_is_fresh(generate, run, tmp_path, task):
+    project = generate(tmp_path, task=task)
+    assert "passed" in run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project).output
+
+
 def test_every_edit_of_conf_is_honoured_and_runs_only_what_it_touches(trained, run, edit):
     edit(trained / "conf" / "task" / "classification.yaml", "metric: accuracy", "metric: f1_macro")
     done = run("dvc", "repro", cwd=trained)

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from urllib.parse import unquote
 
 from conftest import TEMPLATE
 from markdown_it import MarkdownIt
@@ -17,7 +18,7 @@ def test_every_relative_link_of_the_readme_resolves():
         for child in token.children or []:
             target = child.attrs.get("href") or child.attrs.get("src") or ""
             if target and "://" not in target and not target.startswith("#"):
-                assert (TEMPLATE / target).exists(), target
+                assert (TEMPLATE / unquote(target)).exists(), target
 
 
 def test_every_make_target_of_the_readme_exists(run):

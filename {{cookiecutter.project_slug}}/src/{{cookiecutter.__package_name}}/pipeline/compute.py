@@ -9,10 +9,16 @@ from .config import Compute
 
 
 @contextlib.contextmanager
-def pinned(compute: Compute) -> Iterator[None]:
-    """Fix what changes the last digits of a fit: threads of the numeric libraries, and seeds.
+def pinned(compute: Compute, jobs: int = 1) -> Iterator[None]:
+    """Fix what changes the last digits: threads of the numeric libraries, and seeds.
 
-    `jobs` is how many fits run side by side; it changes no result.
+    Parameters
+    ----------
+    compute : Compute
+    jobs : int
+        Fits that run side by side. Only for fitting: each is a result of its
+        own, whereas predictions of a forest are sums, in the order that its
+        threads happen to end in.
     """
     import joblib
     import numpy as np
@@ -22,5 +28,6 @@ def pinned(compute: Compute) -> Iterator[None]:
     os.environ["OMP_NUM_THREADS"] = str(compute.threads)
     random.seed(compute.seed)
     np.random.seed(compute.seed)
-    with threadpool_limits(limits=compute.threads), joblib.parallel_config(n_jobs=compute.jobs):
+    # Threads, because starting processes takes longer than most fits.
+    with threadpool_limits(limits=compute.threads), joblib.parallel_config("threading", n_jobs=jobs):
         yield

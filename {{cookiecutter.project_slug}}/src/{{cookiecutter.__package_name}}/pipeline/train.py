@@ -39,7 +39,7 @@ def train(table: Any, table_columns: list[columns.Column], params: config.Config
         )
     target = columns.target(table_columns)
     try:
-        with pinned(params.compute):
+        with pinned(params.compute, params.compute.jobs):
             return model.fit(table[[c.name for c in columns.features(table_columns)]], table[target.name])
     except ValueError as error:
         raise ProjectError(
