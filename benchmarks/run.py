@@ -81,7 +81,9 @@ def trivial_project(folder: Path) -> Path:
     project.mkdir()
     run("git", "init", "-q", cwd=project)
     run("dvc", "init", "-q", cwd=project)
-    (project / "in").write_text("1\n", encoding="utf-8")
+    (project / "in").mkdir()
+    (project / "in" / "table.csv").write_text("1\n", encoding="utf-8")
+    run("dvc", "add", "in", cwd=project)  # as the generated project tracks data/raw
     (project / "dvc.yaml").write_text(TRIVIAL, encoding="utf-8")
     run("dvc", "repro", cwd=project)
     return project
@@ -95,8 +97,10 @@ def no_op(project: Path, trivial: Path, repeats: int) -> None:
         trivial=lambda: run("dvc", "repro", cwd=trivial),
     )
     print(f"generated project   {found['project']:.2f} s")
-    print(f"4 trivial stages    {found['trivial']:.2f} s")
-    print(f"ratio               {found['project'] / found['trivial']:.2f}   (promised: at most 1.1)")
+    print(f"trivial project     {found['trivial']:.2f} s")
+    print(
+        f"ratio               {found['project'] / found['trivial']:.2f}   (promised: at most 1.1; both: 4 stages, 1 tracked folder)"
+    )
 
 
 def forced(project: Path, trivial: Path, repeats: int) -> None:

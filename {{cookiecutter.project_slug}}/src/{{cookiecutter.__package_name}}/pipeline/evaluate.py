@@ -89,7 +89,10 @@ def evaluate(
     task : Task
     seed : int
     """
-    slices = {name: _slices(table, name, task) for name in task.slices}
+    slices = {
+        name: {value: (rows, scores.take(rows)) for value, rows in _slices(table, name, task).items()}
+        for name in task.slices
+    }
     sign = -1 if task.metric in metrics.LOSSES else 1
 
     def measure(weights: Floats) -> dict[str, Any]:
@@ -109,16 +112,16 @@ def evaluate(
             }
         if slices:
             measured["slices"] = {
-                column: {value: scores.metrics(weights * mask) for value, mask in masks.items()}
-                for column, masks in slices.items()
+                column: {value: part.metrics(weights[rows]) for value, (rows, part) in parts.items()}
+                for column, parts in slices.items()
             }
         return measured
 
     return {"rows": scores.n_rows, **metrics.intervals(scores.n_rows, measure, task.bootstrap, seed)}
 
 
-def _slices(table: pd.DataFrame, name: str, task: config.Task) -> dict[str, Floats]:
-    """Return a 0/1 mask for each frequent value of a column."""
+def _slices(table: pd.DataFrame, name: str, task: config.Task) -> dict[str, NDArray[np.intp]]:
+    """Return the positions of the rows that have each frequent value of a column."""
     if name not in table:
         raise ProjectError(
             f"conf/task/{task.name}.yaml: slices names {name!r}, which is not a feature or the target",
@@ -130,7 +133,7 @@ def _slices(table: pd.DataFrame, name: str, task: config.Task) -> dict[str, Floa
     frequent = (
         counts[counts >= SMALLEST_SLICE_ROWS].sort_index(kind="stable").sort_values(ascending=False, kind="stable")
     )
-    return {value: (text == value).to_numpy(dtype=np.float64) for value in frequent.index[:MOST_SLICES]}
+    return {value: np.flatnonzero(text == value) for value in frequent.index[:MOST_SLICES]}
 
 
 def headline(results: dict[str, dict[str, Any]], primary: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ So every metric here takes weights, and one set of draws serves all of them.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,6 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 #: Metrics for which smaller is better.
 LOSSES = frozenset({"log_loss", "rmse", "mae"})
-
-
-class Scores(Protocol):
-    """Something that turns row weights into metrics."""
-
-    n_rows: int
-
-    def metrics(self, weights: Floats) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -61,6 +53,11 @@ class Classification:
     def n_rows(self) -> int:
         return len(self.truth)
 
+    def take(self, rows: NDArray[np.intp]) -> "Classification":
+        """Return the same for some of the rows."""
+        probabilities = None if self.probabilities is None else self.probabilities[rows]
+        return Classification(self.labels, self.truth[rows], self.predicted[rows], probabilities, self.scores[rows])
+
     def confusion(self, weights: Floats) -> Floats:
         """Return the weight of each (true, predicted) pair, shape (k, k)."""
         k = len(self.labels)
@@ -78,7 +75,9 @@ class Classification:
             # Weights are checked with the truth: a class may be missing in a resample.
             chosen = np.clip(self.probabilities[np.arange(self.n_rows), self.truth], EPSILON, 1 - EPSILON)
             found["log_loss"] = _divide(-float(weights @ np.log(chosen)), weights.sum())
-        found["roc_auc"] = _mean(np.array([self.roc_auc(weights, k) for k in range(len(self.labels))]))
+        # With two classes, one ranking is the other one reversed.
+        ranked = range(1) if len(self.labels) == 2 else range(len(self.labels))
+        found["roc_auc"] = _mean(np.array([self.roc_auc(weights, k) for k in ranked]))
         return found
 
     def roc_auc(self, weights: Floats, k: int) -> float:
@@ -88,9 +87,8 @@ class Classification:
         ties counted half (Mann and Whitney, 1947).
         """
         groups, n_groups = self._ranks[k]  # type: ignore[attr-defined]
-        is_k = self.truth == k
-        positive = np.bincount(groups, weights=weights * is_k, minlength=n_groups)
-        negative = np.bincount(groups, weights=weights * ~is_k, minlength=n_groups)
+        positive = np.bincount(groups, weights=weights * (self.truth == k), minlength=n_groups)
+        negative = np.bincount(groups, weights=weights, minlength=n_groups) - positive
         below = np.cumsum(negative) - negative
         return _divide(float(positive @ (below + negative / 2)), positive.sum() * negative.sum())
 
@@ -105,6 +103,10 @@ class Regression:
     @property
     def n_rows(self) -> int:
         return len(self.truth)
+
+    def take(self, rows: NDArray[np.intp]) -> "Regression":
+        """Return the same for some of the rows."""
+        return Regression(self.truth[rows], self.predicted[rows])
 
     def metrics(self, weights: Floats) -> dict[str, float]:
         """Return root mean squared error, mean absolute error and R²."""
