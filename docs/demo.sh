@@ -4,6 +4,8 @@ set -eu
 out=$1
 unset PYTHONPATH VIRTUAL_ENV UV_COMPILE_BYTECODE
 python=$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+# uv would rather download a Python than use the one that runs this; it need not.
+UV_PYTHON=$(python -c 'import sys; print(sys._base_executable)') && export UV_PYTHON
 
 say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 run() {
