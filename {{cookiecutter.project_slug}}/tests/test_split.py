@@ -59,6 +59,12 @@ def test_the_hash_is_the_one_that_old_versions_were_split_with(pipeline):
     assert pipeline.split.row_fractions(table, "s").round(6).tolist() == [0.863964, 0.588373]
 
 
+def test_minus_zero_is_zero_whichever_comes_first(pipeline):
+    for values in ([0.0, -0.0], [-0.0, 0.0]):
+        first, second = pipeline.split.row_fractions(pa.table({"n": values}), "s")
+        assert first == second == pipeline.split.row_fractions(pa.table({"n": [0.0]}), "s")[0]
+
+
 def test_shares_are_about_the_ones_asked_for(pipeline):
     table = as_table(pipeline, a=pa.array(np.arange(20_000.0)))
     parts = pipeline.split.assign(table, pipeline.config.Split(**ROW), [], "a")
