@@ -66,6 +66,31 @@ def test_an_argument_that_the_estimator_does_not_have_is_named(pipeline, conf, r
         check(pipeline, conf)
 
 
+def test_nested_targets_are_checked_too(pipeline, conf, refused):
+    file = chosen(pipeline, conf, "model")
+    nested = "  _target_: sklearn.ensemble.BaggingClassifier\n  estimator:\n    _target_: sklearn.svm.{}\n    CC: 1\n"
+    file.write_text(f"name: {file.stem}\nestimator:\n" + nested.format("SVC"), encoding="utf-8")
+    with refused("SVC has no argument called model.estimator.estimator.CC; did you mean 'C'"):
+        check(pipeline, conf)
+    file.write_text(f"name: {file.stem}\nestimator:\n" + nested.format("Nope"), encoding="utf-8")
+    with refused("_target_ 'sklearn.svm.Nope' cannot be imported"):
+        check(pipeline, conf)
+
+
+def test_an_empty_file_is_named(pipeline, conf, refused):
+    file = chosen(pipeline, conf, "model")
+    file.write_text("", encoding="utf-8")
+    with refused("model", f"model/{file.name}"):
+        check(pipeline, conf)
+
+
+def test_an_interpolation_that_leads_nowhere_is_named(pipeline, conf, refused):
+    file = chosen(pipeline, conf, "compute")
+    file.write_text(file.read_text(encoding="utf-8").replace("seed: ", "seed: ${nowhere.x}  # "), encoding="utf-8")
+    with refused("'nowhere.x' not found, used in", f"compute/{file.name}"):
+        check(pipeline, conf)
+
+
 def test_a_choice_that_does_not_exist_is_named(pipeline, refused):
     with refused("does not compose", "no_such_model"):
         pipeline.compose.compose(CONF, ("model=no_such_model",))

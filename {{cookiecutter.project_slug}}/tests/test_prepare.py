@@ -78,6 +78,14 @@ def test_a_broken_rule_is_refused_with_its_place(prepare, refused, rule, fault):
         prepare(text, rules=rule)
 
 
+@pytest.mark.parametrize(
+    ("rule", "fault"), [({"c": {"min": 1}}, "column is a category"), ({"a": {"values": ["1"]}}, "column is a number")]
+)
+def test_a_rule_that_does_not_suit_the_column_is_refused(prepare, refused, rule, fault):
+    with refused(fault):
+        prepare(csv(a=lambda i: i, c=lambda i: "xy"[i % 2], y=lambda i: i % 2), rules=rule)
+
+
 def test_a_target_that_does_not_suit_the_task_is_refused(prepare, refused):
     with refused("holds 200 different numbers", "regression"):
         prepare(csv(200, a=lambda i: i, y=lambda i: i))

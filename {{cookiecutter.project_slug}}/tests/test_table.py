@@ -97,6 +97,20 @@ def test_codes_with_leading_zeros_stay_text(read):
     assert values(table, "zip") == ["00420", "10115"]
 
 
+def test_numbers_with_more_digits_than_a_float_holds_stay_text(read):
+    assert read("a,y\n1234567890123456789,1\n1234567890123456788,2\n").types["a"] == "category"
+
+
+def test_a_number_too_large_for_a_float_is_refused(read, refused):
+    with refused("row 41, column 'a': '1e400' is not a number"):
+        read("a,y\n" + "1,1\n" * 40 + "1e400,1\n")
+
+
+def test_dates_with_a_time_zone_become_utc(read):
+    table = read("d,y\n2024-01-01T00:30:00+02:00,1\n2024-01-01T10:00Z,2\n")
+    assert values(table, "d") == [dt.datetime(2023, 12, 31, 22, 30), dt.datetime(2024, 1, 1, 10)]
+
+
 def test_decimal_commas_need_to_be_declared(read, refused):
     text = "a;y\n" + "1;1\n" * 30 + "2,5;1\n"
     with refused("'2,5' is not a number", 'decimal: ","'):

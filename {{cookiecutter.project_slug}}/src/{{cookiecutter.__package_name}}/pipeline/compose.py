@@ -6,6 +6,7 @@ checks the result. A `params.yaml` that somebody edited by hand is refused.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import md5
@@ -58,7 +59,7 @@ def compose(conf: Path = CONF, overrides: tuple[str, ...] = ()) -> Composed:
         missing = sorted(OmegaConf.missing_keys(composed))
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ProjectError(
-            f"{conf}/ does not compose: {str(error).strip()}",
+            f"{conf}/ does not compose: {str(error).strip()}{_users_of_missing_key(str(error), conf)}",
             "Hydra cannot build the configuration from these files",
             f"correct the file or the choice named above (choices stand in {conf}/config.yaml)",
         ) from error
@@ -79,6 +80,15 @@ def compose(conf: Path = CONF, overrides: tuple[str, ...] = ()) -> Composed:
     return Composed(OmegaConf.to_yaml(composed), {str(key): value for key, value in values.items()}, tuple(files))
 
 
+def _users_of_missing_key(message: str, conf: Path) -> str:
+    """Return the files that refer to a key that OmegaConf did not find; its message names only the key."""
+    missing = re.search(r"Interpolation key '(.+?)' not found", message)
+    if not missing:
+        return ""
+    files = [str(f) for f in sorted(conf.rglob("*.yaml")) if f"${{{missing[1]}}}" in f.read_text(encoding="utf-8")]
+    return f", used in {', '.join(files)}" if files else ""
+
+
 def check(composed: Composed) -> config.Config:
     """Check composed values against the schema, the file names and the estimator's signature."""
     parsed = config.parse(composed.values, composed.files)
@@ -96,18 +106,20 @@ def check(composed: Composed) -> config.Config:
 
 def check_estimator(parsed: config.Config, files: tuple[Path, ...]) -> None:
     """Refuse an estimator that cannot be imported, or an argument that it does not have."""
-    from .estimator import estimator_class, unknown_arguments
+    from .estimator import estimator_class, import_target, nested_targets, unknown_arguments
 
     file = next((file for file in files if file.parent.name == "model"), files[0])
-    cls = estimator_class(parsed.model.estimator, str(file))
-    unknown, known = unknown_arguments(cls, parsed.model.estimator)
-    if unknown:
-        faults = [f"model.estimator.{key}{config.nearest(key, known)}" for key in unknown]
-        raise ProjectError(
-            f"{cls.__name__} has no argument called " + "; ".join(faults),
-            f"{file} passes it on to the estimator",
-            f"correct {file}, then run the same command again",
-        )
+    estimator_class(parsed.model.estimator, str(file))
+    for place, arguments in nested_targets(parsed.model.estimator, "model.estimator"):
+        target = import_target(arguments["_target_"], str(file))
+        unknown, known = unknown_arguments(target, arguments)
+        if unknown:
+            faults = [f"{place}.{key}{config.nearest(key, known)}" for key in unknown]
+            raise ProjectError(
+                f"{target.__name__} has no argument called " + "; ".join(faults),
+                f"{file} passes it on to the estimator",
+                f"correct {file}, then run the same command again",
+            )
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -173,7 +185,8 @@ def write_params(composed: Composed, params: Path = config.PARAMS_FILE) -> None:
     draft = params.with_suffix(".yaml.new")
     draft.write_text(composed.text, encoding="utf-8", newline="\n")
     draft.replace(params)
-    print(f"params.yaml: composed from {', '.join(str(file) for file in composed.files)}")
+    choices = sorted(f"{file.parent.name}: {file.stem}" for file in composed.files if file.parent.parent.name)
+    print(f"params.yaml: composed from conf/ ({', '.join(choices)})")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import ProjectError
 
@@ -28,6 +28,17 @@ METRICS: dict[str, tuple[Metric, ...]] = {
 def _as_date(value: object) -> object:
     """Take the text form of a date, which is what a composed YAML file holds."""
     return dt.date.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _strptime_format(value: str | None) -> str | None:
+    """Refuse a format that `strptime` does not know."""
+    if value is not None:
+        day = dt.datetime(2001, 2, 3, tzinfo=dt.UTC)
+        try:
+            dt.datetime.strptime(day.strftime(value), value).astimezone()
+        except ValueError as error:
+            raise ValueError(f"not a format of strptime: {error}") from None
+    return value
 
 
 Date = Annotated[dt.date, BeforeValidator(_as_date)]
@@ -62,9 +73,9 @@ class Data(Strict):
     rows_without_target: Literal["drop", "refuse"]
     missing: list[str]
     encoding: str
-    separator: str | None
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None
     decimal: Literal[".", ","]
-    date_format: str | None
+    date_format: Annotated[str | None, AfterValidator(_strptime_format)]
 
     @model_validator(mode="after")
     def _target_is_a_feature_of_nothing(self) -> "Data":
@@ -263,7 +274,10 @@ def _fields_at(location: list[str]) -> list[str]:
 def _file_of(location: list[str], files: tuple[Path, ...]) -> Path:
     """Return the file that decides a key: the first that holds it, else the group's own."""
     for file in files:
-        values: Any = read_yaml(file)
+        try:
+            values: Any = read_yaml(file)
+        except ProjectError:
+            continue  # an empty file holds no key
         group = file.parent.name
         path = location[1:] if location[:1] == [group] else location
         if location[:1] != [group] and group not in ("conf", "experiment", ""):

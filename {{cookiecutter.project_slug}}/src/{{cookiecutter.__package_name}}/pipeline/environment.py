@@ -129,9 +129,8 @@ def write(path: Path = ENVIRONMENT_FILE) -> None:
     path.write_text(json.dumps(asdict(environment), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     if environment.source == "installed":
         print(
-            f"{path}: {UV_LOCK} locks no versions, so the {len(environment.packages)} installed ones count;"
-            f"\n  `uv lock` fixes them for everybody. DVC cannot watch installed packages: after you change"
-            f"\n  one, `dvc repro --force compose && dvc repro`"
+            f"{path}: {UV_LOCK} locks no versions, so the {len(environment.packages)} installed ones count."
+            f"\n  `uv lock` fixes them for everybody; without it, type `dvc repro --force compose` after you changed one."
         )
     else:
         print(f"{path}: {len(environment.packages)} runtime packages as {UV_LOCK} locks them")

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 from ..errors import ProjectError
@@ -23,15 +24,7 @@ def estimator_class(arguments: dict[str, Any], file: str = "conf/model/") -> typ
         A class with scikit-learn's `fit`, `predict` and `get_params`.
     """
     target = arguments["_target_"]
-    module, _, name = target.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ProjectError(
-            f"{file}: _target_ {target!r} cannot be imported: {error}",
-            "the model is built from this class",
-            "correct the path, or add its package: uv add PACKAGE (pip: add it to pyproject.toml, pip install -e .)",
-        ) from None
+    found = import_target(target, file)
     lacking = [m for m in ("fit", "predict", "get_params", "set_params") if not callable(getattr(found, m, None))]
     if not isinstance(found, type) or lacking:
         raise ProjectError(
@@ -42,9 +35,34 @@ def estimator_class(arguments: dict[str, Any], file: str = "conf/model/") -> typ
     return found
 
 
-def unknown_arguments(cls: type, arguments: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the arguments that the class does not take, and the ones that it does."""
-    parameters = inspect.signature(cls).parameters.values()
+def import_target(target: str, file: str) -> Any:
+    """Import what a `_target_` names; a wrong path is a `ProjectError`."""
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ProjectError(
+            f"{file}: _target_ {target!r} cannot be imported: {error}",
+            "the model is built from it",
+            "correct the path, or add its package: uv add PACKAGE (pip: add it to pyproject.toml, pip install -e .)",
+        ) from None
+
+
+def nested_targets(value: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every block with a `_target_`, and its dotted place, outermost first."""
+    if isinstance(value, dict):
+        if isinstance(value.get("_target_"), str):
+            yield place, value
+        for key, child in value.items():
+            yield from nested_targets(child, f"{place}.{key}")
+    elif isinstance(value, list):
+        for number, child in enumerate(value):
+            yield from nested_targets(child, f"{place}[{number}]")
+
+
+def unknown_arguments(target: Any, arguments: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the arguments that a class or function does not take, and the ones that it does."""
+    parameters = inspect.signature(target).parameters.values()
     known = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return [], known

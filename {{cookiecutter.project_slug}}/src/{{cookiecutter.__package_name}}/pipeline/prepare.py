@@ -130,6 +130,12 @@ def _check_rules(raw: table.Table, data: config.Data, conf_file: str) -> None:
                 "only numbers have a range",
                 f"take `min` and `max` out, or use `values` (in {conf_file})",
             )
+        if rule.values is not None and kind in ("number", "date"):
+            raise ProjectError(
+                f"{conf_file}: rules.{name} lists values, but the column is a {kind}",
+                "only categories and booleans have a list of values",
+                f"use `min` and `max`, or set `types: {{{name}: category}}` (in {conf_file})",
+            )
         checks = []
         if rule.min is not None:
             checks.append(pandera.Check.ge(rule.min, error=f"less than min: {rule.min}"))

@@ -76,7 +76,7 @@ def row_fractions(table: pa.Table, salt: str) -> NDArray[np.float64]:
                 values = pc.fill_null(
                     column.cast(pa.int64() if pa.types.is_timestamp(column.type) else pa.float64()), 0
                 )
-                values = values.to_numpy(zero_copy_only=False) + 0  # turns -0.0 into 0.0
+                values = values.to_numpy(zero_copy_only=False)
             hashes = np.array(pd.util.hash_array(values, categorize=True), dtype=np.uint64)
             hashes[column.is_null().to_numpy(zero_copy_only=False)] = MISSING
         state = _mix(state ^ hashes)
@@ -128,6 +128,6 @@ def check_parts(parts: NDArray[np.int8], config: Split) -> None:
         if not (parts == number).any():
             raise ProjectError(
                 f"no row falls into {name}",
-                f"{len(parts)} rows were split by {config.by}; every part needs some",
+                f"{len(parts)} rows were split by {config.by} (equal ones stay together); every part needs some",
                 f"change the shares or dates in conf/split/{config.name}.yaml, or add rows",
             )

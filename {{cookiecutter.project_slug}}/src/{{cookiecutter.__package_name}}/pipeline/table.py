@@ -25,8 +25,9 @@ NOT_DATA = re.compile(r"^(\.|readme|licen[cs]e|copying|source)|\.(md|dvc|gitigno
 CSV_SUFFIXES = (".csv", ".tsv")
 #: A column is held to be of a type when this share of its values is; the rest is then refused.
 MOSTLY = 0.9
-LEADING_ZERO = r"^[+-]?0[0-9]+$"
-ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?$"
+#: Codes, not quantities: 00420, and whole numbers with more digits than a float holds.
+CODE = r"^[+-]?(0[0-9]+|[0-9]{16,})$"
+ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 #: Resolution of dates: fine enough for any log, wide enough for the years 1 to 9999.
 TIMESTAMP = pa.timestamp("us")
 ARROW_TYPES: dict[str, pa.DataType] = {
@@ -233,8 +234,8 @@ def _typed(
         good = pc.if_else(pc.is_valid(text), fits[kind](text), pa.scalar(None, pa.bool_()))
         share = pc.mean(good.cast(pa.float64())).as_py() or 0.0
         if share == 1.0:
-            if not declared and kind == "number" and pc.any(pc.match_substring_regex(text, LEADING_ZERO)).as_py():
-                break  # 00420 is a code, not the number 420
+            if not declared and kind == "number" and pc.any(pc.match_substring_regex(text, CODE)).as_py():
+                break
             return _convert(text, kind, data), kind
         if declared or (share >= MOSTLY and kind != "boolean"):
             _refuse_value(text, good, name, kind, declared is not None, data, conf_file, origins)
@@ -242,9 +243,20 @@ def _typed(
 
 
 def _is_number(text: pa.Array, decimal: str) -> pa.Array:
-    """Tell for each text whether it is a finite number."""
+    """Tell for each text whether it is a number that a float can hold."""
     point = re.escape(decimal)
-    return pc.match_substring_regex(text, rf"^[+-]?([0-9]+{point}?[0-9]*|{point}[0-9]+)([eE][+-]?[0-9]+)?$")
+    looks = pc.match_substring_regex(text, rf"^[+-]?([0-9]+{point}?[0-9]*|{point}[0-9]+)([eE][+-]?[0-9]+)?$")
+    # Only an exponent or hundreds of digits can exceed the range; then 1e400 would be read as infinite.
+    if not pc.any(pc.match_substring_regex(text, "[eE]|[0-9]{300,}")).as_py():
+        return looks
+    numbers = _as_numbers(pc.if_else(looks, text, pa.scalar(None, pa.string())), decimal)
+    return pc.and_(looks, pc.fill_null(pc.is_finite(numbers), True))
+
+
+def _as_numbers(text: pa.Array, decimal: str) -> pa.Array:
+    """Convert texts that look like numbers."""
+    text = pc.replace_substring(text, decimal, ".") if decimal != "." else text
+    return pc.replace_substring_regex(text, r"^\+", "").cast(pa.float64())
 
 
 def _is_date(text: pa.Array, date_format: str | None) -> pa.Array:
@@ -258,11 +270,11 @@ def _is_date(text: pa.Array, date_format: str | None) -> pa.Array:
 
 
 def _parse_dates(text: pa.Array, date_format: str | None) -> pa.Array:
-    """Parse dates; what is none becomes null."""
+    """Parse dates; what is none becomes null. A time zone is taken into account: the result is in UTC."""
     import pandas as pd
 
-    parsed = pd.to_datetime(text.to_pandas(), format=date_format or "ISO8601", errors="coerce")
-    return pa.array(parsed.astype("datetime64[us]"), TIMESTAMP, from_pandas=True)
+    parsed = pd.to_datetime(text.to_pandas(), format=date_format or "ISO8601", errors="coerce", utc=True)
+    return pa.array(parsed.dt.tz_localize(None).astype("datetime64[us]"), TIMESTAMP, from_pandas=True)
 
 
 def _convert(text: pa.Array, kind: ColumnType, data: Data) -> pa.Array:
@@ -271,8 +283,7 @@ def _convert(text: pa.Array, kind: ColumnType, data: Data) -> pa.Array:
         return pc.equal(pc.utf8_lower(text), "true")
     if kind == "date":
         return _parse_dates(text, data.date_format)
-    text = pc.replace_substring(text, data.decimal, ".") if data.decimal != "." else text
-    return pc.replace_substring_regex(text, r"^\+", "").cast(pa.float64())
+    return _as_numbers(text, data.decimal)
 
 
 def _refuse_value(
