@@ -78,9 +78,9 @@ def generate(run):
 def commit(run):
     """Return a function that commits everything in a project."""
 
-    def committer(project, message):
+    def committer(project, message, *options):
         run("git", "add", "--all", cwd=project)
-        run("git", "commit", "--quiet", "--message", message, cwd=project)
+        run("git", "commit", *options, "--quiet", "--message", message, cwd=project)
 
     return committer
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import tomllib
 
 import pytest
@@ -38,7 +39,7 @@ def test_no_template_syntax_is_left(project):
         text = file.read_text(encoding="utf-8")
         assert "cookiecutter." not in text, file
         assert "{%" not in text, file
-        if file.suffix not in (".yml", ".py"):  # GitHub's own expressions, and f-strings
+        if file.suffix != ".yml":  # GitHub's own expressions
             assert "{{" not in text, file
 
 
@@ -61,7 +62,7 @@ def test_python_files_hold_no_template_syntax_in_the_template():
     for file in TEMPLATE.glob("{{cookiecutter.project_slug}}/**/*.py"):
         text = file.read_text(encoding="utf-8")
         assert "{%" not in text, file
-        assert not re.search(r"\{\{\s*cookiecutter", text), file
+        assert "{{" not in text, file
 
 
 def test_the_tree_in_the_readme_is_the_tree_on_disk(project):
@@ -118,9 +119,16 @@ def test_each_task_has_the_models_that_a_first_comparison_needs(project):
     assert {"baseline", "linear", "random_forest", "hist_gradient_boosting"} <= models
 
 
-def test_cruft_generates_the_same_bytes(run, tmp_path, project, answers):
+def test_cruft_generates_the_same_bytes(run, commit, tmp_path, project, answers):
     source = tmp_path / "template"
     run("git", "clone", "--quiet", TEMPLATE, source, cwd=tmp_path)
+    # cruft takes what is committed; here that is the working tree, as cookiecutter took it.
+    for name in run("git", "ls-files", "-z", cwd=TEMPLATE).stdout.split("\0")[:-1]:
+        source.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TEMPLATE / name, source / name)
+    for key, value in (("user.name", "Test"), ("user.email", "test@example.com")):
+        run("git", "config", key, value, cwd=source)
+    commit(source, "The working tree", "--allow-empty")
     given = json.dumps(answers)
     done = run(
         "cruft",

@@ -7,30 +7,30 @@ version = 1
 [[package]]
 name = "mine"
 version = "1"
-source = {{ editable = "." }}
-dependencies = [{{ name = "numpy" }}, {{ name = "dvc" }}, {{ name = "thing", extra = ["fast"] }}]
+source = { editable = "." }
+dependencies = [{ name = "numpy" }, { name = "dvc" }, { name = "thing", extra = ["fast"] }]
 [package.optional-dependencies]
-dev = [{{ name = "pytest" }}]
+dev = [{ name = "pytest" }]
 [[package]]
 name = "numpy"
-version = "{numpy}"
+version = "NUMPY"
 [[package]]
 name = "dvc"
 version = "3"
-dependencies = [{{ name = "only-dvc" }}]
+dependencies = [{ name = "only-dvc" }]
 [[package]]
 name = "only-dvc"
 version = "1"
 [[package]]
 name = "pytest"
-version = "{pytest}"
+version = "PYTEST"
 [[package]]
 name = "thing"
 version = "1"
-dependencies = [{{ name = "base", marker = "sys_platform == 'win32'" }}]
+dependencies = [{ name = "base", marker = "sys_platform == 'win32'" }]
 [package.optional-dependencies]
-fast = [{{ name = "speedup" }}]
-slow = [{{ name = "brake" }}]
+fast = [{ name = "speedup" }]
+slow = [{ name = "brake" }]
 [[package]]
 name = "base"
 version = "1"
@@ -49,7 +49,7 @@ version = "1"
 @pytest.fixture
 def locked(pipeline, tmp_path):
     def read(numpy="2.0", pytest="8"):
-        (tmp_path / "uv.lock").write_text(LOCK.format(numpy=numpy, pytest=pytest), encoding="utf-8")
+        (tmp_path / "uv.lock").write_text(LOCK.replace("NUMPY", numpy).replace("PYTEST", pytest), encoding="utf-8")
         return pipeline.environment.locked_packages(tmp_path / "uv.lock")
 
     return read

@@ -82,7 +82,9 @@ def test_line_breaks_and_separators_in_quotes_are_values(read):
 
 def test_a_text_among_numbers_is_refused_with_its_place(read, refused):
     rows = "".join(f"{n},1\n" for n in range(40))
-    with refused("1.csv, row 3, column 'a': 'about 7' is not a number", "40 of 41|42 of 43", "types: {a: category}"):
+    with refused(
+        "1.csv, row 3, column 'a': 'about 7' is not a number", "40 of 41|42 of 43", "`a: category` below `types`"
+    ):
         read("a,y\n" + rows, "a,y\n1,1\n2,1\nabout 7,1\n")
 
 

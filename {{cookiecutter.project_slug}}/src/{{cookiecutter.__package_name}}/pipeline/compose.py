@@ -85,7 +85,7 @@ def _users_of_missing_key(message: str, conf: Path) -> str:
     missing = re.search(r"Interpolation key '(.+?)' not found", message)
     if not missing:
         return ""
-    files = [str(f) for f in sorted(conf.rglob("*.yaml")) if f"${{{missing[1]}}}" in f.read_text(encoding="utf-8")]
+    files = [str(f) for f in sorted(conf.rglob("*.yaml")) if "${" + missing[1] + "}" in f.read_text(encoding="utf-8")]
     return f", used in {', '.join(files)}" if files else ""
 
 

@@ -20,8 +20,8 @@ def pinned(compute: Compute, jobs: int = 1) -> Iterator[None]:
         own, whereas predictions of a forest are sums, in the order that its
         threads happen to end in.
     """
-    import joblib
     import numpy as np
+    from joblib import parallel_config
     from threadpoolctl import threadpool_limits
 
     # scikit-learn caps OpenMP at the physical cores unless this variable is set.
@@ -29,5 +29,5 @@ def pinned(compute: Compute, jobs: int = 1) -> Iterator[None]:
     random.seed(compute.seed)
     np.random.seed(compute.seed)
     # Threads, because starting processes takes longer than most fits.
-    with threadpool_limits(limits=compute.threads), joblib.parallel_config("threading", n_jobs=jobs):
+    with threadpool_limits(limits=compute.threads), parallel_config("threading", n_jobs=jobs):
         yield

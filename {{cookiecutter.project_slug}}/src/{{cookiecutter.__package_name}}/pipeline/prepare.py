@@ -134,7 +134,7 @@ def _check_rules(raw: table.Table, data: config.Data, conf_file: str) -> None:
             raise ProjectError(
                 f"{conf_file}: rules.{name} lists values, but the column is a {kind}",
                 "only categories and booleans have a list of values",
-                f"use `min` and `max`, or set `types: {{{name}: category}}` (in {conf_file})",
+                f"use `min` and `max`, or write `{name}: category` below `types` (in {conf_file})",
             )
         checks = []
         if rule.min is not None:

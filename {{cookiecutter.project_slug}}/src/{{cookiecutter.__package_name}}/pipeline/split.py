@@ -107,7 +107,7 @@ def _by_time(table: Table, config: Split) -> NDArray[np.int8]:
         raise ProjectError(
             f"conf/split/{config.name}.yaml: the column {name!r} is a {table.types[name]}, not a date",
             "the split goes by time",
-            f"name a date column, or set `types: {{{name}: date}}` and `date_format` in conf/data/",
+            f"name a date column, or write `{name}: date` below `types`, and a `date_format`, in conf/data/",
         )
     dates = table.arrow[name].combine_chunks()
     if dates.null_count:

@@ -305,7 +305,7 @@ def _refuse_value(
     hints = [f"correct the value, or add {value!r} to `missing` in {conf_file}"]
     if kind == "number" and other in value:
         hints.insert(0, f'set `decimal: "{other}"` in {conf_file} if that separates the decimals')
-    hints.append(f"or make the column text: `types: {{{name}: category}}`")
+    hints.append(f"or make the column text: `{name}: category` below `types`")
     raise ProjectError(
         f"{place(origins, first)}, column {name!r}: {value!r} is not a {kind}",
         (f"`types` in {conf_file} says so" if declared else f"{_share(good)} of this column's values are")
