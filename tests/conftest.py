@@ -1,6 +1,8 @@
 """What the tests share: a clean environment, the real cookiecutter, and projects that are trained once."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,9 +25,16 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="session")
 def environment(home):
     """Return the variables of a fresh account that has only this test's tools."""
+    # What an installation of the project would put there.
+    command = home / "bin" / "model"
+    command.parent.mkdir()
+    command.write_text(
+        '#!/bin/sh\nexec python -m "$(cd src && echo */cli.py | cut -d/ -f1).cli" "$@"\n', encoding="utf-8"
+    )
+    command.chmod(0o755)
     return {
         "HOME": str(home),
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join([str(command.parent), str(BIN), os.environ["PATH"]]),
         "LANG": "C.UTF-8",
         "GIT_CONFIG_NOSYSTEM": "1",
         "DVC_NO_ANALYTICS": "1",
@@ -98,8 +107,7 @@ def trained_once(generate, run, commit, tmp_path_factory):
     def maker(task):
         if task not in made:
             project = generate(tmp_path_factory.mktemp(task), task=task)
-            for name, value in (("user.name", "Test"), ("user.email", "test@example.com")):
-                run("git", "config", name, value, cwd=project)
+            configure(run, project)
             run("dvc", "repro", cwd=project)
             commit(project, "Train")
             made[task] = project
@@ -112,6 +120,141 @@ def trained_once(generate, run, commit, tmp_path_factory):
 def trained(trained_once, tmp_path):
     """Return a copy of a trained classification project."""
     return copy(trained_once("classification"), tmp_path / "penguins")
+
+
+@pytest.fixture(scope="session")
+def lock_installed(run):
+    """Return a function that writes the lock file that `uv lock` would write for the installed versions.
+
+    The tests share one environment; `test_clean_environment.py` locks for real.
+    """
+
+    def writer(project):
+        package = next((project / "src").glob("*/cli.py")).parent.name
+        ask = f"import json; from {package}.pipeline import environment as e; print(json.dumps(e.installed_packages()))"
+        lock(project, json.loads(run("python", "-c", ask, cwd=project).stdout))
+
+    return writer
+
+
+def lock(project, versions, tool="8"):
+    """Write a lock file as uv does, with the given versions of the runtime packages."""
+    entries = [
+        f'[[package]]\nname = "{n}"\nversion = "{v}"\nsource = {{ registry = "x" }}\n' for n, v in versions.items()
+    ]
+    own = ", ".join(f'{{ name = "{name}" }}' for name in versions)
+    entries.append(f'[[package]]\nname = "penguins"\nsource = {{ editable = "." }}\ndependencies = [{own}]\n')
+    entries.append('[package.optional-dependencies]\ndev = [{ name = "pytest" }]\n')
+    entries.append(f'[[package]]\nname = "pytest"\nversion = "{tool}"\n')
+    (project / "uv.lock").write_text("version = 1\n" + "\n".join(entries), encoding="utf-8")
+
+
+def write_card(project):
+    """Write what only people can write."""
+    card = project / "docs" / "model_card.md"
+    text = card.read_text(encoding="utf-8")
+    card.write_text(re.sub("(?m)^TODO.*$", "Known and written down.", text), encoding="utf-8")
+
+
+class Team:
+    """A project with a history: a git remote, two versions, both of which were live in prod.
+
+    v1.0.0 is a linear model, v1.1.0 a forest, which is live now.
+    """
+
+    def __init__(self, folder, run):
+        self.folder, self._run = folder, run
+        self.project, self.origin = folder / "penguins", folder / "origin.git"
+        self.storage = folder / "penguins-storage"
+
+    def model(self, *arguments, cwd=None, **options):
+        """Run the `model` command."""
+        return self._run("model", *arguments, cwd=cwd or self.project, **options)
+
+    def git(self, *arguments, cwd=None, **options):
+        return self._run("git", *arguments, cwd=cwd or self.project, **options).stdout.strip()
+
+    def dvc(self, *arguments, cwd=None, **options):
+        return self._run("dvc", *arguments, cwd=cwd or self.project, **options).output
+
+    def live(self, cwd=None, stage="prod"):
+        """Return what a stage holds, by the tags alone."""
+        tags = self.git("tag", "--list", f"penguins#{stage}#*", "--sort=version:refname", cwd=cwd).splitlines()
+        commit = self.git("rev-parse", f"{tags[-1]}^{{commit}}", cwd=cwd)
+        return self.git("tag", "--points-at", commit, "--list", "penguins@*", cwd=cwd).partition("@")[2]
+
+    def tags(self, cwd=None):
+        return self.git("for-each-ref", "--format=%(refname) %(objectname)", "refs/tags", cwd=cwd)
+
+    def clone(self, name="clone"):
+        """Return another clone, as a colleague has it; its DVC cache is empty."""
+        target = self.folder / name
+        self._run("git", "clone", "--quiet", self.origin, target, cwd=self.folder)
+        configure(self._run, target)
+        return target
+
+    def change(self, key="seed: 42", value="seed: 43", cwd=None, file="conf/compute/default.yaml"):
+        """Make and commit a model that is a little different."""
+        cwd = cwd or self.project
+        path = cwd / file
+        text = path.read_text(encoding="utf-8")
+        assert key in text
+        path.write_text(text.replace(key, value), encoding="utf-8")
+        self._run("dvc", "repro", "--quiet", cwd=cwd)
+        self.git("commit", "--quiet", "--all", "--message", f"Change {key} to {value}", cwd=cwd)
+
+    def objects(self, rev, cwd=None):
+        """Return the objects of the model of a revision: names of files by their path."""
+        text = self.git("show", f"{rev}:dvc.lock", cwd=cwd)
+        md5 = re.search(r"path: model\n +hash: md5\n +md5: (\w+\.dir)", text)[1]
+        listed = json.loads(cached(self.storage, md5).read_text(encoding="utf-8"))
+        return {entry["relpath"]: entry["md5"] for entry in listed} | {".dir": md5}
+
+
+def cached(store, oid):
+    """Return where a cache or a folder remote keeps an object."""
+    folder = store / ".dvc" / "cache" if (store / ".dvc").exists() else store
+    return folder / "files" / "md5" / oid[:2] / oid[2:]
+
+
+def configure(run, project):
+    for name, value in (("user.name", "Test"), ("user.email", "test@example.com")):
+        run("git", "config", name, value, cwd=project)
+
+
+@pytest.fixture(scope="session")
+def team_once(trained_once, run, commit, lock_installed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("team")
+    copy(trained_once("classification"), folder / "penguins")
+    team = Team(folder, run)
+    run("git", "init", "--quiet", "--bare", "--initial-branch=main", team.origin, cwd=folder)
+    team.git("remote", "add", "origin", team.origin)
+    lock_installed(team.project)
+    write_card(team.project)
+    run("dvc", "repro", cwd=team.project)
+    commit(team.project, "Train a linear model")
+    team.model("release")
+    team.model("promote", "v1.0.0", "--to", "prod")
+    for old, new in (("model: linear", "model: random_forest"), ("features: default", "features: unscaled")):
+        config = team.project / "conf" / "config.yaml"
+        config.write_text(config.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    run("dvc", "repro", cwd=team.project)
+    commit(team.project, "Train a forest")
+    team.model("release")
+    team.model("promote", "v1.1.0", "--to", "prod", "--reason", "better on the north")
+    # Worktrees know absolute paths; each test makes its own.
+    shutil.rmtree(team.project / ".releases")
+    team.git("worktree", "prune")
+    return team
+
+
+@pytest.fixture
+def team(team_once, run, tmp_path):
+    """Return a copy of the project with a history, its storage and its git remote."""
+    copy(team_once.folder, tmp_path / "a team")
+    copied = Team(tmp_path / "a team", run)
+    copied.git("remote", "set-url", "origin", copied.origin)
+    return copied
 
 
 def copy(project, target):

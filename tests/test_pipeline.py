@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import copy
+from conftest import copy, lock
 from ruamel.yaml import YAML
 
 
@@ -163,18 +163,6 @@ def test_dvc_repro_does_not_compose_by_itself(trained, run, edit):
 
 
 # --- the environment ---
-
-
-def lock(project, versions, tool="8"):
-    """Write a lock file as uv does, with the given versions of the runtime packages."""
-    entries = [
-        f'[[package]]\nname = "{n}"\nversion = "{v}"\nsource = {{ registry = "x" }}\n' for n, v in versions.items()
-    ]
-    own = ", ".join(f'{{ name = "{name}" }}' for name in versions)
-    entries.append(f'[[package]]\nname = "penguins"\nsource = {{ editable = "." }}\ndependencies = [{own}]\n')
-    entries.append('[package.optional-dependencies]\ndev = [{ name = "pytest" }]\n')
-    entries.append(f'[[package]]\nname = "pytest"\nversion = "{tool}"\n')
-    (project / "uv.lock").write_text("version = 1\n" + "\n".join(entries), encoding="utf-8")
 
 
 def test_without_locked_versions_the_installed_ones_count_and_it_says_so(generate, run, tmp_path):

@@ -4,10 +4,11 @@ import json
 import re
 
 import pytest
+from conftest import configure, write_card
 from test_answers import SUPPORTED
 
 #: Commands that set up an environment; the tests share one. test_clean_environment.py runs them for real.
-SETS_UP = re.compile(r"^(uv sync|uv lock|python -m venv|\. \.venv|pip install)")
+SETS_UP = re.compile(r"^(uv sync|uv lock|uv run dvc artifacts|python -m venv|\. \.venv|pip install)")
 #: Storage that no test may reach; a folder stands in for it.
 ELSEWHERE = ("s3://", "/")
 
@@ -23,12 +24,11 @@ def yaml_blocks(readme):
 
 
 @pytest.mark.parametrize("answers", SUPPORTED, ids=range(len(SUPPORTED)))
-def test_the_readme_does_what_it_says(generate, run, edit, tmp_path, answers):
+def test_the_readme_does_what_it_says(generate, run, edit, lock_installed, tmp_path, answers):
     project = generate(tmp_path, **answers)
     if answers.get("storage", "").startswith(ELSEWHERE):
         run("dvc", "config", "remote.storage.url", tmp_path / "storage", cwd=project)
-    for name, value in (("user.name", "Test"), ("user.email", "test@example.com")):
-        run("git", "config", name, value, cwd=project)
+    configure(run, project)
     readme = (project / "README.md").read_text(encoding="utf-8")
     task = answers.get("task", "classification")
     table = tmp_path / "table.csv"
@@ -38,6 +38,13 @@ def test_the_readme_does_what_it_says(generate, run, edit, tmp_path, answers):
     lines = commands(readme)
     assert lines.count("uv run pytest") == 3
     for number, line in enumerate(lines):
+        if line.startswith("uv sync"):
+            lock_installed(project)
+        if line.startswith("uv run model promote"):
+            # What was live before is what a roll-back goes to.
+            run("model", "promote", "v1.0.0", "--to", "prod", "--force", "--reason", "first", cwd=project)
+        if "Write the model card" in line:
+            write_card(project)
         if SETS_UP.match(line.removeprefix("uv run ")) or (line == "uv run pytest" and line in lines[number + 1 :]):
             continue  # the project's tests are run once, last, after data and configuration have changed
         if line == "mkdir data/raw" or "rm -r data/raw" in line:
@@ -53,7 +60,11 @@ def test_the_readme_does_what_it_says(generate, run, edit, tmp_path, answers):
             assert "test.metrics" in done.output
         if command.startswith("dvc plots diff"):
             assert "index.html" in done.output
-    assert trained == 2, "once on the penguins and once on the own table; in between there was nothing to do"
+        if command.startswith("model rollback"):
+            assert "prod: v1.0.0 is live, was v1.1.0" in done.output
+        if command.startswith("model reproduce"):
+            assert "v1.0.0: identical" in done.output
+    assert trained == 2, "once on the penguins and once on the own table; in between it came from the run cache"
     described = json.loads((project / "model" / "interface.json").read_text(encoding="utf-8"))
     assert [entry["name"] for entry in described["inputs"]] == ["size", "place"]
     clone = tmp_path / "clone"

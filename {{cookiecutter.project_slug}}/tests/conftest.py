@@ -12,18 +12,26 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = next((ROOT / "src").glob("*/pipeline")).parent.name
 
 
-class Pipeline:
-    """The modules of the pipeline as attributes, whatever the package is called."""
+class Room:
+    """The modules of a room as attributes, whatever the package is called."""
+
+    def __init__(self, room: str) -> None:
+        self.room = room
 
     def __getattr__(self, name: str) -> ModuleType:
-        if not (ROOT / "src" / PACKAGE / "pipeline" / f"{name}.py").exists():
+        if not (ROOT / "src" / PACKAGE / self.room / f"{name}.py").exists():
             raise AttributeError(name)
-        return importlib.import_module(f"{PACKAGE}.pipeline.{name}")
+        return importlib.import_module(f"{PACKAGE}.{self.room}.{name}")
 
 
 @pytest.fixture(scope="session")
 def pipeline():
-    return Pipeline()
+    return Room("pipeline")
+
+
+@pytest.fixture(scope="session")
+def versions():
+    return Room("versions")
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_a_target_that_is_no_estimator_is_refused(pipeline, refused):
 def test_the_hand_edited_values_are_shown_with_the_command_that_does_it_right(pipeline, conf, tmp_path, refused):
     composed = pipeline.compose.compose(conf)
     params = tmp_path / "params.yaml"
-    edited = composed.text.replace("by: ", "by: x")
+    edited = composed.text.replace("\n  by: ", "\n  by: x")
     params.write_text(edited, encoding="utf-8")
     with refused("edited by hand", r"split\.by", "dvc exp run -S 'split.by=x"):
         pipeline.compose.refuse_hand_edit(composed, params, tmp_path / "dvc.lock")

@@ -110,4 +110,4 @@ def test_slices_and_classes_are_reported(pipeline, table, columns, params):
 
 def test_a_slice_that_does_not_exist_is_refused(pipeline, table, params, refused):
     with refused("slices names 'no_such_column'"):
-        pipeline.evaluate._slices(table, "no_such_column", params.task)
+        pipeline.evaluate._check_slices(table, params.task.model_copy(update={"slices": ["no_such_column"]}))

@@ -171,6 +171,28 @@ class Compute(Strict):
     seed: int = Field(ge=0, le=2**32 - 1)
 
 
+class Gate(Strict):
+    """What a candidate must reach to be released."""
+
+    name: str
+    against: str | None
+    judged_by: Literal["interval", "value"]
+    beats_baseline: bool
+    floors: dict[Metric, float]
+    no_worse: dict[Metric, Annotated[float, Field(ge=0)]]
+    slices_no_worse: dict[str, dict[Metric, Annotated[float, Field(ge=0)]]]
+    incomparable: Literal["refuse", "pass"]
+
+
+class Stages(Strict):
+    """Rules for the stages that a version can be live in."""
+
+    name: str
+    order: list[Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?$")]]
+    need_card: list[str]
+    sign_tags: bool
+
+
 class Config(Strict):
     """The whole composed configuration."""
 
@@ -180,6 +202,17 @@ class Config(Strict):
     split: Split
     model: Model
     compute: Compute
+    gate: Gate
+    stages: Stages
+
+    @model_validator(mode="after")
+    def _gate_suits_the_task(self) -> "Config":
+        known = METRICS[self.task.name]
+        judged = {*self.gate.floors, *self.gate.no_worse}
+        judged |= {metric for by in self.gate.slices_no_worse.values() for metric in by}
+        for metric in sorted(judged - {*known}):
+            raise ValueError(f"gate: {metric!r} does not suit {self.task.name}; one of {', '.join(known)} does")
+        return self
 
 
 def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> Config:

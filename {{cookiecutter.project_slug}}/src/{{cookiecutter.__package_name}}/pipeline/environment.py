@@ -26,7 +26,7 @@ UV_LOCK = Path("uv.lock")
 PYPROJECT = Path("pyproject.toml")
 
 #: Runtime dependencies that run the pipeline but have no part in a model's bytes.
-TOOLS = frozenset({"dvc", "dvc-s3", "ruamel-yaml-clib"})
+TOOLS = frozenset({"dvc", "dvc-s3", "filelock", "rich", "ruamel-yaml-clib", "typer"})
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import ProjectError
-from . import columns, config, environment, interface, metrics, model_file, plots, stage
+from . import columns, config, environment, interface, metrics, model_file, plots, predictions, stage
 from .columns import Column
 from .compute import pinned
 from .metrics import Classification, Floats, Regression
 
 PREPARED = Path("data/prepared")
 MODEL = Path("model")
+#: Two models are compared by what they answer to the same rows.
+PREDICTIONS = Path("predictions/test.parquet")
 #: A slice with fewer rows says nothing; more slices than this drown what matters.
 SMALLEST_SLICE_ROWS = 5
 MOST_SLICES = 20
@@ -89,9 +91,9 @@ def evaluate(
     task : Task
     seed : int
     """
-    slices = {
-        name: {value: (rows, scores.take(rows)) for value, rows in _slices(table, name, task).items()}
-        for name in task.slices
+    _check_slices(table, task)
+    by_slice = {
+        name: {value: (rows, scores.take(rows)) for value, rows in slices(table, name).items()} for name in task.slices
     }
     sign = -1 if task.metric in metrics.LOSSES else 1
 
@@ -110,24 +112,29 @@ def evaluate(
                 label: {name: float(values[k]) for name, values in by_class.items()}
                 for k, label in enumerate(scores.labels)
             }
-        if slices:
+        if by_slice:
             measured["slices"] = {
                 column: {value: part.metrics(weights[rows]) for value, (rows, part) in parts.items()}
-                for column, parts in slices.items()
+                for column, parts in by_slice.items()
             }
         return measured
 
     return {"rows": scores.n_rows, **metrics.intervals(scores.n_rows, measure, task.bootstrap, seed)}
 
 
-def _slices(table: pd.DataFrame, name: str, task: config.Task) -> dict[str, NDArray[np.intp]]:
+def _check_slices(table: pd.DataFrame, task: config.Task) -> None:
+    """Refuse a slice by a column that is not there."""
+    for name in task.slices:
+        if name not in table:
+            raise ProjectError(
+                f"conf/task/{task.name}.yaml: slices names {name!r}, which is not a feature or the target",
+                "metrics are reported for each value of that column",
+                f"name one of: {', '.join(map(str, table.columns[:30]))}",
+            )
+
+
+def slices(table: pd.DataFrame, name: str) -> dict[str, NDArray[np.intp]]:
     """Return the positions of the rows that have each frequent value of a column."""
-    if name not in table:
-        raise ProjectError(
-            f"conf/task/{task.name}.yaml: slices names {name!r}, which is not a feature or the target",
-            "metrics are reported for each value of that column",
-            f"name one of: {', '.join(map(str, table.columns[:30]))}",
-        )
     text = table[name].astype(object).where(table[name].notna(), "(missing)").map(str)
     counts = text.value_counts()
     frequent = (
@@ -169,6 +176,7 @@ def main() -> None:
         dummy = baseline(described, judged[part])
         results[part] = evaluate(judged[part], dummy, table, params.task, params.compute.seed)
     plots.write(judged["test"], Path("plots"))
+    predictions.write(judged["test"], PREDICTIONS)
     few = headline(results, params.task.metric)
     interface.write(few, Path("metrics.json"))
     level = {"level": params.task.bootstrap.level, "resamples": params.task.bootstrap.resamples}

@@ -1,5 +1,6 @@
 """Stage `prepare`: read the raw table, check it, and split it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class Prepared:
 
     columns: list[Column]
     parts: dict[str, pa.Table]
+    raw: dict[str, int]
     notes: list[str]
 
 
@@ -70,7 +72,8 @@ def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared
     result = {name: whole.filter(pa.array(parts == number)) for number, name in enumerate(split.PARTS)}
     _check_classes(result, data.target, task, how)
     notes.append(", ".join(f"{name}: {part.num_rows} rows" for name, part in result.items()))
-    return Prepared(chosen, result, notes)
+    size = {"files": len(raw.origins), "rows": raw.arrow.num_rows, "columns": raw.arrow.num_columns}
+    return Prepared(chosen, result, size, notes)
 
 
 def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: str, notes: list[str]) -> pa.Array:
@@ -212,6 +215,8 @@ def main() -> None:
             part.replace_schema_metadata(None).combine_chunks(), OUT / f"{name}.parquet", compression="zstd"
         )
     columns.write(prepared.columns, OUT / "columns.json")
+    summary = {"raw": prepared.raw, "rows": {name: part.num_rows for name, part in prepared.parts.items()}}
+    (OUT / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     print("\n".join(prepared.notes))
 
 

@@ -1,5 +1,6 @@
 """Stage `train`: fit preprocessing and estimator as one pipeline, and write the model."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,14 @@ def main() -> None:
     params = config.read_params()
     import pandas as pd
 
-    from . import interface, model_file
+    from . import interface, model_file, statistics, trained
 
     table_columns = columns.read(PREPARED / "columns.json")
     table = columns.frame(pd.read_parquet(PREPARED / "train.parquet"), table_columns)
     columns.validate(table, table_columns, str(PREPARED / "train.parquet"))
+    start = time.perf_counter()
     model = train(table, table_columns, params)
+    seconds = time.perf_counter() - start
 
     content = model_file.to_bytes(model)
     # What is described and replayed is the model as it will be loaded, not the one in memory.
@@ -72,6 +75,8 @@ def main() -> None:
     (OUT / "model.skops").write_bytes(content)
     interface.write(described, OUT / "interface.json")
     interface.write(golden, OUT / "golden.json")
+    interface.write(statistics.describe(table, table_columns), OUT / "statistics.json")
+    trained.note(described["file"]["sha256"], trained.describe(seconds, params.compute.threads))
     print(f"{OUT}/model.skops: {params.model.name}, {len(table)} rows, {len(content):,} bytes")
 
 

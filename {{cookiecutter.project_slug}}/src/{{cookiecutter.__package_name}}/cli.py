@@ -1,0 +1,221 @@
+"""The `model` command: parse, call, print."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import screens
+from .errors import ProjectError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Release, promote, roll back and explain the versions of this project's model.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+VersionName = Annotated[str, typer.Argument(help="v1.2.0, a stage such as prod, or latest.", metavar="VERSION")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the audit log.")]
+Force = Annotated[bool, typer.Option("--force", help="Pass over rules; needs --reason.")]
+
+
+def project() -> Any:
+    from .versions import project as module
+
+    return module.find(Path.cwd())
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Show what is live, what is newer, and what is wrong with the exact fix."""
+    from .versions import status as module
+
+    screens.status(module.status(project()), json)
+
+
+@app.command()
+def adopt(experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT")], json: Json = False) -> None:
+    """Write an experiment's choices and values into conf/."""
+    from .versions import adopt as module
+
+    screens.adopted(module.adopt(project(), experiment), json)
+
+
+@app.command()
+def gate(
+    against: Annotated[str | None, typer.Option(help="Compare with this version, not the live one.")] = None,
+    json: Json = False,
+) -> None:
+    """Judge what is trained here by the rules of conf/gate/; exit 1 if it does not pass."""
+    from .versions import release as module
+
+    verdict = module.candidate(project(), against, screens.say)
+    screens.verdict(verdict, json)
+    if not verdict.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def release(
+    title: Annotated[str | None, typer.Option("--title", "-m", help="One line; else the commit's subject.")] = None,
+    bump: Annotated[str | None, typer.Option(help="major, minor or patch; else worked out.")] = None,
+    json: Json = False,
+) -> None:
+    """Make a version of the commit that is checked out."""
+    from .versions import release as module
+
+    if bump not in (None, "major", "minor", "patch"):
+        raise typer.BadParameter("major, minor or patch", param_hint="--bump")
+    screens.released(module.release(project(), title, bump, screens.say), json)  # type: ignore[arg-type]
+
+
+@app.command()
+def promote(
+    version: VersionName,
+    to: Annotated[str, typer.Option(help="The stage.")],
+    reason: Reason = "",
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Make a version live in a stage, after it has been proven to work."""
+    from .versions import promote as module
+
+    screens.moved(module.promote(project(), version, to, reason, force, screens.say), json)
+
+
+@app.command()
+def rollback(
+    stage: Annotated[str, typer.Option(help="The stage.")] = "prod",
+    to: Annotated[str | None, typer.Option(help="A version that was live before.", metavar="VERSION")] = None,
+    reason: Reason = "",
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Put the last good version back that was live before; needs --reason."""
+    from .versions import promote as module
+
+    screens.moved(module.rollback(project(), stage, reason, to, force, screens.say), json)
+
+
+@app.command()
+def history(
+    stage: Annotated[str | None, typer.Option(help="Only the moves of this stage.")] = None, json: Json = False
+) -> None:
+    """Show every release and stage move: when, what, who, why."""
+    from .versions import history as module
+
+    screens.history(module.timeline(project().registry(), stage), json)
+
+
+@app.command()
+def show(version: VersionName = "latest", json: Json = False) -> None:
+    """Show the record of a version."""
+    found = project()
+    registry = found.registry()
+    chosen = registry.get(version)
+    screens.show(found.record(chosen), chosen, registry, json)
+
+
+@app.command()
+def diff(
+    old: VersionName,
+    new: VersionName,
+    markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what changed between two versions: metrics, code, data, params, packages, live periods."""
+    from .versions import diff as module
+
+    sections = module.diff(project(), old, new)
+    if markdown:
+        print(module.markdown(sections))
+    else:
+        screens.diff(sections, json)
+
+
+@app.command()
+def verify(
+    version: VersionName = "latest",
+    every: Annotated[bool, typer.Option("--all", help="Verify every version.")] = False,
+    json: Json = False,
+) -> None:
+    """Derive a version's record again and compare it with its tag; exit 1 if anything differs."""
+    from .versions import verify as module
+
+    found = project()
+    registry = found.registry()
+    chosen = list(registry.versions.values()) if every else [registry.get(version)]
+    results = [module.verify(found, one, registry) for one in screens.progress(chosen, "verifying")]
+    screens.verified(results, json)
+    if not all(result.sound for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def reproduce(version: VersionName = "latest", json: Json = False) -> None:
+    """Train a version again in a clean worktree, and compare every output; exit 1 if one differs."""
+    from .versions import reproduce as module
+
+    compared = module.reproduce(project(), version, screens.say)
+    screens.reproduced(compared, json)
+    if not compared.identical:
+        raise typer.Exit(1)
+
+
+@app.command()
+def checkout(
+    version: Annotated[str, typer.Argument(help="v1.2.0, prod, latest, or - for where you were.", metavar="VERSION")],
+    json: Json = False,
+) -> None:
+    """Put the whole workspace at a version: code, conf, data, model."""
+    from .versions import checkout as module
+
+    screens.checked_out(module.checkout(project(), version, screens.say), json)
+
+
+@app.command()
+def card(version: VersionName = "latest") -> None:
+    """Print the model card of a version, as Markdown."""
+    from .versions import card as module
+    from .versions import history as timeline
+
+    found = project()
+    registry = found.registry()
+    chosen = registry.get(version)
+    live = [screens.period(p) for p in timeline.periods(registry) if p.version == chosen.name]
+    print(module.card(found.git, chosen.commit, found.record(chosen), live), end="")
+
+
+def main() -> None:
+    """Run the command line; exit 0 when done, 1 when refused or failed, 2 on misuse."""
+    _run_own_code()
+    try:
+        app()
+    except ProjectError as error:
+        screens.error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        screens.interrupted()
+        sys.exit(130)
+
+
+def _run_own_code() -> None:
+    """Start again with the code of the folder that this runs in, if the package is bound to another copy of it."""
+    package = Path(__file__).parent.name
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        own = folder / "src" / package / "cli.py"
+        if own.is_file():
+            if own.samefile(__file__):
+                return
+            path = os.pathsep.join(filter(None, (str(folder / "src"), os.environ.get("PYTHONPATH"))))
+            command = [sys.executable, "-m", f"{package}.cli", *sys.argv[1:]]
+            sys.exit(subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode)  # noqa: S603
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""What the `model` command prints: tables and colours on a terminal, plain text in a pipe, JSON on request."""
+
+import dataclasses
+import json as jsonlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .errors import ProjectError
+
+if TYPE_CHECKING:
+    from .versions.adopt import Adopted
+    from .versions.checkout import CheckedOut
+    from .versions.diff import Section
+    from .versions.history import Entry, Period
+    from .versions.promote import Moved
+    from .versions.record import Gate, Record
+    from .versions.registry import Registry, Version
+    from .versions.release import Released
+    from .versions.reproduce import Comparison
+    from .versions.status import Status
+    from .versions.verify import Verified
+
+T = TypeVar("T")
+
+
+def say(text: str) -> None:
+    """Tell what is being done, on standard error, so that JSON stays JSON."""
+    print(f"{text} ...", file=sys.stderr, flush=True)
+
+
+def error(problem: ProjectError) -> None:
+    """Print what happened, why, and what to type."""
+    print(f"\n{colour(problem.what, '31')}\n  why: {problem.why}\n  fix: {problem.fix}\n", file=sys.stderr)
+
+
+def interrupted() -> None:
+    print("\nStopped. The same command again goes on where this one ended.", file=sys.stderr)
+
+
+def colour(text: str, code: str) -> str:
+    """Colour the first line of a text, on a terminal."""
+    if not sys.stderr.isatty():
+        return text
+    first, newline, rest = text.partition("\n")
+    return f"\x1b[{code}m{first}\x1b[0m{newline}{rest}"
+
+
+def json(value: Any) -> None:
+    print(jsonlib.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def verdict(found: "Gate", as_json: bool) -> None:
+    if as_json:
+        json(found.model_dump())
+        return
+    rows = [("" if rule.passed else "FAILED", rule.rule, rule.required, rule.found) for rule in found.rules]
+    print(f"gate {found.name}, against {found.against or 'no live version: floors and baseline decide'}")
+    table(("", "rule", "required", "found"), rows)
+    print("passed" if found.passed else "not passed")
+
+
+def released(done: "Released", as_json: bool) -> None:
+    if as_json:
+        json({**dataclasses.asdict(done), "verdict": done.verdict.model_dump()})
+        return
+    verdict(done.verdict, as_json=False)
+    print(f"\n{done.version}: {done.reason}")
+    print(f"{done.objects} objects seen in the DVC remote, {done.sent} of them sent now")
+    print(f"tag pushed to {done.remote}" if done.remote else "tag made in this clone")
+    for note in done.notes:
+        print(f"note: {note}")
+    print(f"\nnext: model promote {done.version} --to prod")
+
+
+def moved(done: "Moved", as_json: bool) -> None:
+    if as_json:
+        json(dataclasses.asdict(done))
+        return
+    was = f", was {done.source}" if done.source else ""
+    print(f"{done.stage}: {done.target} is live{was}")
+    for check in done.checks:
+        print(f"  checked: {check}")
+    for note in done.notes:
+        print(f"  note: {note}")
+    if done.kind == "rollback":
+        print(f"  {done.source} is quarantined: it comes back only with model promote --force --reason")
+    print(f"  release directory: {done.folder}")
+    print(
+        f"  tag: {done.tag}, "
+        + (f"pushed to {done.remote}" if done.remote else "only in this clone: there is no git remote")
+    )
+
+
+def history(entries: "list[Entry]", as_json: bool) -> None:
+    if as_json:
+        json([dataclasses.asdict(entry) for entry in entries])
+        return
+    if not entries:
+        print("nothing has been released yet; next: model release")
+        return
+    rows = []
+    for entry in entries:
+        where = (
+            "" if entry.stage is None else f"{entry.stage}: {entry.source or 'nothing'} -> {entry.version or 'nothing'}"
+        )
+        rows.append((f"{entry.at:%Y-%m-%d %H:%M}", entry.what, where or str(entry.version), entry.by, entry.why))
+    table(("when", "what", "version", "who", "why"), rows)
+
+
+def period(found: "Period") -> str:
+    until = f"{found.until:%Y-%m-%d %H:%M}" if found.until else "now"
+    why = f": {found.reason}" if found.reason else ""
+    return f"{found.stage}, {found.since:%Y-%m-%d %H:%M} to {until}, by {found.by}{why}"
+
+
+def show(kept: "Record", version: "Version", registry: "Registry", as_json: bool) -> None:
+    if as_json:
+        json({"tag": version.tag, "tagger": version.by, "at": version.at.isoformat(), **kept.as_dict()})
+        return
+    from .versions.card import interval
+
+    stages = registry.stages_of(version.name)
+    trained, environment, gate = kept.governance.trained, kept.environment, kept.governance.gate
+    made = (
+        f"{trained.at}, {trained.seconds:.1f} s on {trained.host}"
+        if trained
+        else "not known: released on another machine"
+    )
+    parent = kept.identity.parent
+    print(f"{kept.identity.name} {version.name}: {kept.identity.title}")
+    facts = [
+        ("live in", ", ".join(stages) or "no stage"),
+        ("quarantined", ", ".join(f"{s}: {e.reason}" for s, e in registry.quarantined_by(version.name).items())),
+        ("released", f"{version.at:%Y-%m-%d %H:%M} by {version.by}"),
+        ("follows", parent.version if parent else "nothing: the first version"),
+        ("model", f"{kept.model.path}, {kept.model.bytes:,} bytes, sha256 {kept.model.sha256[:16]}"),
+        ("commit", f"{kept.code.commit[:12]} by {kept.governance.author}"),
+        *(("data", f"{i.path}: {i.files} files, {i.rows} rows, md5 {i.md5[:12]}") for i in kept.data.inputs),
+        ("rows", ", ".join(f"{name} {split.rows}" for name, split in kept.data.splits.items())),
+        ("choices", ", ".join(f"{group}: {name}" for group, name in kept.params.choices.items())),
+        (
+            "environment",
+            f"Python {environment.python}, {len(environment.packages)} packages, {environment.threads} threads",
+        ),
+        ("", f"{environment.platform or 'platform not known'}; {environment.blas or 'BLAS not known'}"),
+        ("trained", made),
+        ("takes", f"{kept.interface.inputs.count} columns; gives {kept.interface.output['name']}"),
+        (
+            "gate",
+            f"{gate.name}: {'passed' if gate.passed else 'not passed'}, against {gate.against or 'no live version'}",
+        ),
+    ]
+    for name, text in facts:
+        if text:
+            print(f"  {name:<12} {text}")
+    print()
+    parts = kept.metrics.values
+    rows = [(name, *(interval(part[name]) for part in parts.values())) for name in parts["test"]]
+    table(("metric", *parts), rows)
+
+
+def diff(sections: "tuple[Section, ...]", as_json: bool) -> None:
+    if as_json:
+        json([dataclasses.asdict(section) for section in sections])
+        return
+    for section in sections:
+        print(f"\n{section.title}" + ("" if section.rows else ": the same"))
+        table(section.header, list(section.rows))
+
+
+def verified(results: "list[Verified]", as_json: bool) -> None:
+    if as_json:
+        json([dataclasses.asdict(result) for result in results])
+        return
+    for result in results:
+        print(f"{result.version}: {'sound' if result.sound else f'{len(result.faults)} faults'}")
+        for what in result.proven if len(results) == 1 or not result.sound else ():
+            print(f"  checked: {what}")
+        for what, fix in result.faults:
+            print(f"  FAULT: {what}\n    fix: {fix}")
+    if not results:
+        print("nothing has been released yet; next: model release")
+
+
+def reproduced(found: "Comparison", as_json: bool) -> None:
+    if as_json:
+        json(dataclasses.asdict(found) | {"identical": found.identical})
+        return
+    rows = [("" if old == new else "DIFFERS", path, old, new if old != new else "") for path, old, new in found.outputs]
+    table(("", "output", "md5", "md5 now"), rows)
+    if found.identical:
+        print(f"{found.version}: identical, all {len(found.outputs)} outputs")
+        return
+    print(f"{found.version}: {found.first_difference} differs first, made by {found.stage}")
+    for reason in found.reasons:
+        print(f"  {reason}")
+
+
+def checked_out(done: "CheckedOut", as_json: bool) -> None:
+    if as_json:
+        json(dataclasses.asdict(done))
+        return
+    print(
+        f"the workspace is at {done.name} ({done.commit[:10]}): code, conf, data and model\n"
+        f"back to {done.before}: model checkout -"
+    )
+
+
+def adopted(done: "Adopted", as_json: bool) -> None:
+    if as_json:
+        json(dataclasses.asdict(done))
+        return
+    if not done.changes:
+        print(f"conf/ says already what {done.experiment} was run with")
+    else:
+        table(("file", "key", "was", "is"), [(f, k, str(a), str(b)) for f, k, a, b in done.changes])
+        print(f"conf/ composes to the params of {done.experiment}")
+    for note in done.notes:
+        print(f"note: {note}")
+    print("next: dvc repro, git commit, model release")
+
+
+def status(found: "Status", as_json: bool) -> None:
+    if as_json:
+        json(dataclasses.asdict(found))
+        return
+    print(
+        f"{found.name}: latest {found.latest or 'none: nothing has been released yet'}"
+        + (f", here {found.here}" if found.here else "")
+    )
+    for live in found.live:
+        event = live.event
+        newer = f"; newer: {', '.join(live.newer[-3:])}" if live.newer else ""
+        since = f"since {event.at:%Y-%m-%d %H:%M} by {event.by}" + (f" ({event.reason})" if event.reason else "")
+        print(f"  {live.stage}: {live.version or 'nothing'} {since}{newer}")
+    if not found.problems:
+        print("nothing is wrong")
+    for problem in found.problems:
+        print(f"  - {problem.what}\n    fix: {problem.fix}")
+
+
+def progress(items: "Sequence[T]", what: str) -> "Iterator[T]":
+    """Go through items, with a bar on a terminal."""
+    if len(items) < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, what, console=Console(stderr=True), transient=True)
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows in columns; on a terminal with rich, which also wraps them."""
+    if not rows:
+        return
+    if sys.stdout.isatty():
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        grid = Table(*header, box=box.SIMPLE)
+        for row in rows:
+            grid.add_row(*row)
+        Console(highlight=False, markup=False).print(grid)
+        return
+    widths = [max(len(row[n]) for row in [header, *rows]) for n in range(len(header))]
+    for row in [header, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

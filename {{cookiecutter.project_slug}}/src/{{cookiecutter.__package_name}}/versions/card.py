@@ -1,0 +1,114 @@
+"""The model card: the facts from the record, and the part that only people can write."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from .git import Git
+
+if TYPE_CHECKING:
+    from .record import Record, Value
+
+CARD = "docs/model_card.md"
+TODO = re.compile(r"^\s*TODO\b.*$", re.MULTILINE)
+
+
+def placeholders(git: Git, commit: str) -> list[str]:
+    """Return the sections of the card that nobody has written yet; all of it if there is no card."""
+    content = git.file(commit, CARD)
+    if content is None:
+        return ["everything"]
+    section, found = "the beginning", []
+    for line in content.decode("utf-8", "replace").splitlines():
+        if line.startswith("#"):
+            section = line.lstrip("# ")
+        elif TODO.match(line):
+            found.append(section)
+    return list(dict.fromkeys(found))
+
+
+def card(git: Git, commit: str, kept: "Record", live: list[str]) -> str:
+    """Return the model card as Markdown: what people wrote, then what the record says.
+
+    Parameters
+    ----------
+    git : Git
+    commit : str
+    kept : Record
+    live : list of str
+        A line for each time that the version was live.
+    """
+    written = (git.file(commit, CARD) or b"").decode("utf-8", "replace")
+    written = re.sub(r"<!--.*?-->\s*", "", written, flags=re.DOTALL).strip()
+    metrics, data = kept.metrics, kept.data
+    lines = [f"# {kept.identity.name} {kept.identity.version}", "", kept.identity.title, ""]
+    lines += [written, ""] if written else []
+    lines += [
+        "## How well it does",
+        "",
+        f"| metric | {' | '.join(metrics.values)} |",
+        f"|---|{'---|' * len(metrics.values)}",
+    ]
+    for name in metrics.values["test"]:
+        cells = [interval(part[name]) for part in metrics.values.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    rows = ", ".join(f"{part} {split.rows} rows" for part, split in data.splits.items())
+    lines += ["", f"Intervals: {metrics.level:.0%}, {metrics.resamples} resamples. Data: {rows}.", ""]
+    lines += [f"Baseline {metrics.primary}: {interval(metrics.baseline[metrics.primary])}.", ""]
+    lines += ["## What it takes and gives", "", "| column | type | range |", "|---|---|---|"]
+    for column in kept.interface.inputs.listed:
+        lines.append(f"| {_cell(column['name'])} | {column['type']} | {_cell(_range(column))} |")
+    more = kept.interface.inputs.count - len(kept.interface.inputs.listed)
+    lines += [f"| and {more} more | | |"] if more else []
+    output = kept.interface.output
+    classes = output.get("classes")
+    answer = f": {', '.join(classes)}" if isinstance(classes, list) else ""
+    lines += ["", f"It predicts `{output['name']}` ({output['type']}{_cell(answer)}).", ""]
+    lines += ["## What made it", ""]
+    lines += [f"- commit `{kept.code.commit}`, model sha256 `{kept.model.sha256}`"]
+    lines += [
+        f"- data: {entry.path}, {entry.files} files, {entry.rows} rows, md5 `{entry.md5}`" for entry in data.inputs
+    ]
+    lines += [f"- choices: {', '.join(f'{group}: {name}' for group, name in kept.params.choices.items())}"]
+    lines += [
+        f"- Python {kept.environment.python}, {len(kept.environment.packages)} packages, "
+        f"uv.lock sha256 `{kept.environment.uv_lock[:12]}`"
+    ]
+    trained = kept.governance.trained
+    when = (
+        f"{trained.at}, {trained.seconds:.1f} s on {trained.host}"
+        if trained
+        else "not known: on another machine than the release"
+    )
+    lines += [f"- trained: {when}", f"- author: {kept.governance.author}", ""]
+    lines += [f"## Gate {kept.governance.gate.name}: {'passed' if kept.governance.gate.passed else 'not passed'}", ""]
+    lines += ["| rule | required | found |", "|---|---|---|"]
+    lines += [f"| {_cell(rule.rule)} | {rule.required} | {_cell(rule.found)} |" for rule in kept.governance.gate.rules]
+    lines += ["", "## Where it was live", ""] + ([f"- {line}" for line in live] or ["Nowhere yet."])
+    return "\n".join(lines) + "\n"
+
+
+def interval(entry: "Value") -> str:
+    """Return a metric with its interval."""
+    if entry.value is None:
+        return "no value"
+    around = "" if entry.low is None else f" [{entry.low:.4g}, {entry.high:.4g}]"
+    return f"{entry.value:.4g}{around}"
+
+
+def _range(column: dict[str, Any]) -> str:
+    if "min" in column:
+        ends = [f"{end:.6g}" if isinstance(end, float | int) else str(end) for end in (column["min"], column["max"])]
+        return " to ".join(ends)
+    categories = column.get("categories")
+    return (
+        ", ".join(map(str, categories))
+        if isinstance(categories, list)
+        else f"{categories} values"
+        if categories
+        else ""
+    )
+
+
+def _cell(text: str) -> str:
+    """Return text that does not end a cell of a table."""
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,130 @@
+"""`model checkout`: the whole workspace at a version, and back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ProjectError
+from . import derive, dvc_repo
+from .git import GitError, last_line
+from .project import Project, listed
+from .restore import Say, read_json, write_json
+
+#: There while a checkout is under way; after a crash it tells that what is half there was saved before.
+JOURNAL = Path(".dvc/tmp/model-checkout.json")
+BACK = "-"
+
+
+@dataclass(frozen=True)
+class CheckedOut:
+    """Where the workspace is now.
+
+    Attributes
+    ----------
+    name : str
+        The version, branch or commit.
+    commit : str
+    before : str
+        Where it was.
+    outputs : int
+        Tracked paths that were checked.
+    """
+
+    name: str
+    commit: str
+    before: str
+    outputs: int
+
+
+def checkout(project: Project, name: str, say: Say = lambda _: None) -> CheckedOut:
+    """Put code, configuration, data, model and metrics of a version into the workspace.
+
+    Parameters
+    ----------
+    project : Project
+    name : str
+        A version, or `-` for where the workspace was before.
+    say : callable
+
+    Raises
+    ------
+    ProjectError
+        If something unsaved would be lost, or an object is nowhere to be had.
+        The workspace is as it was then.
+    """
+    git = project.git
+    with project.lock():
+        journal = _journal(project)
+        # After a crash the files may be neither here nor there, but they were safe when the journal was written.
+        target = _target(project, name, journal)
+        commit = git.commit(target)
+        here = journal["before"] if journal else git.branch() or git.commit("HEAD")
+        problems = [] if journal else _unsaved(project)
+        if problems:
+            raise ProjectError(
+                f"the workspace holds what is saved nowhere:\n{listed(problems)}",
+                "a checkout would overwrite it",
+                "git commit (and dvc repro or dvc add before), or git stash, then the same command again",
+            )
+        say(f"looking at every object of {name}")
+        source = derive.source(git, project.store, commit, project.model_path)
+        wanted = project.store.objects(source.outs)
+        bad = project.store.unsound(wanted)
+        if bad:
+            say(f"fetching {len(bad)} objects")
+            project.store.fetch(bad)
+        write_json(project.root / JOURNAL, {"before": here, "target": target})
+        _switch(project, target, commit)
+        dvc_repo.run(project.root, "checkout", "--force")
+        (project.root / JOURNAL).unlink(missing_ok=True)
+        return CheckedOut(target, commit, here, len(source.outs))
+
+
+def _journal(project: Project) -> dict[str, str] | None:
+    try:
+        found = read_json(project.root / JOURNAL)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"before", "target"} <= found.keys() else None
+
+
+def _target(project: Project, name: str, journal: dict[str, str] | None) -> str:
+    if name != BACK:
+        return f"{project.name}@{project.registry().get(name).name}"
+    if journal:
+        # The command was killed: back is where it came from, or where it went if it was going back.
+        return journal["target"] if journal["target"] == _previous(project) else journal["before"]
+    before = _previous(project)
+    if before is None:
+        raise ProjectError(
+            "there is no place to go back to", "the workspace was nowhere else", "git switch main && dvc checkout"
+        )
+    return before
+
+
+def _previous(project: Project) -> str | None:
+    """Return the branch or commit that was checked out before; git keeps it in HEAD's log."""
+    name = project.git.try_run("rev-parse", "--symbolic-full-name", "@{-1}")
+    if name and name.startswith("refs/heads/"):
+        return name.removeprefix("refs/heads/")
+    return project.git.try_run("rev-parse", "--verify", "--quiet", "@{-1}")
+
+
+def _unsaved(project: Project) -> list[str]:
+    changed = [f"{path} was changed since it was made" for path in dvc_repo.unsaved(project.root)]
+    return [f"{entry[3:]} is not committed" for entry in project.git.changes()] + changed
+
+
+def _switch(project: Project, target: str, commit: str) -> None:
+    git = project.git
+    is_branch = git.try_run("show-ref", "--verify", "--quiet", f"refs/heads/{target}") is not None
+    where = [target] if is_branch else ["--detach", commit]
+    try:
+        if (git.branch() or git.commit("HEAD")) != (target if is_branch else commit):
+            git.run("-c", "core.hooksPath=/dev/null", "switch", "--quiet", *where)
+    except GitError as error:
+        (project.root / JOURNAL).unlink(missing_ok=True)
+        raise ProjectError(
+            f"git could not switch to {target}: {last_line(error.stderr)}",
+            "nothing was changed",
+            "git status says more; then the same command again",
+        ) from None

@@ -1,0 +1,210 @@
+"""What must be in order before a version gets a name; each fault with the command that mends it."""
+
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ProjectError
+from . import derive, dvc_repo
+from .derive import Source
+from .git import GitError
+from .project import PACKAGE, Project
+
+#: What a commit must hold for a version to be explained and rebuilt.
+NEEDED = ("dvc.yaml", "dvc.lock", "params.yaml", "evaluation.json", "environment.json", "uv.lock")
+#: git's own notes of work that is not finished.
+UNFINISHED = {
+    "MERGE_HEAD": "a merge", "REBASE_HEAD": "a rebase", "CHERRY_PICK_HEAD": "a cherry-pick", "REVERT_HEAD": "a revert",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong, and what to type."""
+
+    what: str
+    fix: str
+
+
+def repository(project: Project) -> list[Problem]:
+    """Check the work tree: nothing unfinished, nothing uncommitted."""
+    git = project.git
+    found = []
+    try:
+        git.identity()
+    except ProjectError as error:
+        found.append(Problem(error.what, error.fix))
+    for ref, what in UNFINISHED.items():
+        if git.try_run("rev-parse", "--verify", "--quiet", ref):
+            found.append(Problem(f"{what} is not finished", "git status says how to go on, or back"))
+    changes = git.changes()
+    conflicts = [entry[3:] for entry in changes if entry[:2] in ("UU", "AA", "DU", "UD", "AU", "UA", "DD")]
+    if conflicts:
+        fix = (
+            "git checkout --ours dvc.lock params.yaml, dvc repro, git add --all && git commit"
+            if {"dvc.lock", "params.yaml"} & {*conflicts}
+            else "resolve them, then git add and git commit"
+        )
+        found.append(Problem(f"merge conflicts in {', '.join(conflicts[:5])}", fix))
+    elif changes:
+        names = [entry[3:] for entry in changes]
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        found.append(Problem(f"not committed: {shown}", "git add --all && git commit, or git stash"))
+    if git.is_shallow():
+        found.append(Problem("this clone is shallow: it does not know its own history", "git fetch --unshallow"))
+    return found
+
+
+def branch(project: Project, remote: str | None) -> list[Problem]:
+    """Check that the branch can be pushed."""
+    git = project.git
+    name = git.branch()
+    if name is None:
+        # A commit that a branch of the remote has needs no branch to be pushed: so CI releases.
+        contained = git.try_run("branch", "--remotes", "--contains", "HEAD")
+        if remote and contained:
+            return []
+        return [
+            Problem(
+                "HEAD is detached: no branch would hold the released commit", "git switch main, or git switch -c NAME"
+            )
+        ]
+    if remote:
+        there = git.try_run("rev-parse", "--verify", "--quiet", f"refs/remotes/{remote}/{name}")
+        if there and not git.is_ancestor(there, "HEAD"):
+            return [
+                Problem(
+                    f"{remote}/{name} has commits that are not here", "git pull, then dvc repro and commit what changes"
+                )
+            ]
+    return []
+
+
+def pipeline(project: Project) -> list[Problem]:
+    """Check that what is committed is what `conf/`, data and code make."""
+    found = [
+        Problem(f"{name} is not committed", f"dvc repro, then git add {name} && git commit")
+        for name in _absent(project)
+    ]
+    if found:
+        return found
+    found += lock_file(project)
+    problem = stale_params(project)
+    if problem:
+        found.append(Problem(problem, "dvc repro, then commit; to keep an experiment's values: model adopt EXP"))
+    try:
+        for stage, reasons in dvc_repo.stale(project.root).items():
+            found.append(Problem(f"{stage} is out of date: {_words(reasons)}", _fix(stage)))
+        changed = dvc_repo.unsaved(project.root)
+    except ProjectError as error:
+        return [*found, Problem(error.what, error.fix)]
+    if changed and not found:
+        found.append(
+            Problem(f"changed since they were made: {', '.join(changed[:5])}", "dvc checkout --force, or dvc repro")
+        )
+    if not project.store.has_remote():
+        found.append(
+            Problem("there is no DVC remote", "dvc remote add --default storage FOLDER-OR-URL, then commit .dvc/config")
+        )
+    return found + _untracked_inputs(project)
+
+
+def _absent(project: Project) -> list[str]:
+    return [name for name in NEEDED if project.git.file("HEAD", name) is None]
+
+
+def lock_file(project: Project) -> list[Problem]:
+    """Check that `uv.lock` locks the environment."""
+    content = project.git.file("HEAD", "uv.lock") or b""
+    try:
+        locks = bool(tomllib.loads(content.decode("utf-8")).get("package"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return [Problem("uv.lock cannot be read", "git checkout uv.lock, or uv lock")]
+    if locks:
+        return []
+    return [
+        Problem(
+            "uv.lock locks no versions, so the environment cannot be rebuilt",
+            "uv lock && uv sync, then dvc repro and commit",
+        )
+    ]
+
+
+def stale_params(project: Project) -> str | None:
+    """Return why `params.yaml` is not what `conf/` composes to, or None."""
+    from .interface import differences
+
+    try:
+        composed = project.python(f"{PACKAGE}.pipeline.compose", "--print", "conf")
+    except ProjectError as error:
+        return error.what
+    try:
+        present = (project.root / "params.yaml").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return "there is no params.yaml"
+    if composed == present:
+        return None
+    old, new = derive.yaml(present.encode(), "params.yaml"), derive.yaml(composed.encode(), "conf")
+    changed = [f"{key} is {a!r}, conf/ says {b!r}" for key, a, b in differences(old, new)]
+    return f"params.yaml is not what conf/ composes to ({'; '.join(changed[:3]) or 'other layout'})"
+
+
+def _words(reasons: Any) -> str:
+    """Put DVC's reasons into words."""
+    said = []
+    for reason in reasons if isinstance(reasons, list) else [reasons]:
+        if isinstance(reason, str):
+            said.append(reason)
+            continue
+        for kind, paths in reason.items():
+            changes = [f"{path} {state}" for path, state in paths.items()] if isinstance(paths, dict) else [str(paths)]
+            said.append(f"{kind.replace('changed ', '')}: {', '.join(changes[:3])}")
+    return "; ".join(said[:3])
+
+
+def _fix(stage: str) -> str:
+    if stage.endswith(".dvc"):
+        data = stage.removesuffix(".dvc")
+        return f"dvc add {data} (takes the change) or dvc checkout {stage} (drops it), then dvc repro and commit"
+    return "dvc repro, then git add --all && git commit"
+
+
+def _untracked_inputs(project: Project) -> list[Problem]:
+    """Check that everything that a stage reads is kept by DVC or by git."""
+    source = derive.source(project.git, project.store, "HEAD", project.model_path)
+    tracked = [out.path for out in source.outs]
+    in_git = project.git.files("HEAD")
+    found = []
+    for stage, deps in derive.stage_deps(source).items():
+        for path in deps:
+            by_dvc = any(path == t or path.startswith(f"{t}/") for t in tracked)
+            if not by_dvc and path not in in_git and not any(name.startswith(f"{path}/") for name in in_git):
+                found.append(
+                    Problem(
+                        f"{path}, which {stage} reads, is tracked by neither DVC nor git",
+                        f"dvc add {path}, then commit",
+                    )
+                )
+    return found
+
+
+def objects(project: Project, source: Source) -> list[Problem]:
+    """Check that files of git which stages made are those that they made, and that no folder's list is lost."""
+    import hashlib
+
+    found = []
+    for out in source.outs:
+        if not out.cached and out.md5:
+            content = project.git.file(source.commit, out.path) or b""
+            if hashlib.md5(content, usedforsecurity=False).hexdigest() != out.md5:
+                found.append(
+                    Problem(f"{out.path} is not what {out.source} made", "dvc repro, then git add --all && git commit")
+                )
+        elif not out.md5:
+            found.append(Problem(f"dvc.lock does not name {out.path}", "dvc repro, then commit"))
+    try:
+        project.store.objects(source.outs)
+    except (ProjectError, GitError) as error:
+        what = error.what if isinstance(error, ProjectError) else str(error)
+        found.append(Problem(what, "dvc pull, or dvc repro --force"))
+    return found

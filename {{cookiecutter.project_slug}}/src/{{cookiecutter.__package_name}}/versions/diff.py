@@ -1,0 +1,204 @@
+"""`model diff`: what changed between two versions, on one screen."""
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ProjectError
+from . import card, derive, interface
+from .history import periods
+from .project import PACKAGE, Project, one_line
+from .record import Record
+from .registry import Registry
+
+#: Statistics that are compared, and by how much one must move to be shown (a share of the old spread).
+MOVED = 0.1
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the comparison.
+
+    Attributes
+    ----------
+    title : str
+    header : tuple of str
+    rows : tuple of tuple of str
+        None: both are the same.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def diff(project: Project, old: str, new: str) -> tuple[Section, ...]:
+    """Compare two versions: metrics, code, data, params, packages, live periods.
+
+    Parameters
+    ----------
+    project : Project
+    old, new : str
+        Versions.
+    """
+    known = project.registry()
+    a, b = known.get(old), known.get(new)
+    before, now = project.record(a), project.record(b)
+    names = (a.name, b.name)
+    return (
+        Section("metrics", ("test", *names), _metrics(before, now)),
+        Section("code", ("file", "added", "removed"), _code(project, before, now)),
+        Section("data", ("", *names), _data(project, before, now)),
+        Section("params", ("key", *names), _params(project, before, now)),
+        Section("packages", ("package", *names), _packages(before, now)),
+        Section("live", ("version", "stage", "from", "to", "by", "why"), _live(known, names)),
+    )
+
+
+def _metrics(before: Record, now: Record) -> tuple[tuple[str, ...], ...]:
+    a, b = before.metrics.values["test"], now.metrics.values["test"]
+    rows = [
+        (name, card.interval(a[name]) if name in a else "-", card.interval(b[name]) if name in b else "-")
+        for name in {**a, **b}
+    ]
+    if before.metrics.measured_on["test"] != now.metrics.measured_on["test"]:
+        rows.append(("(measured on other test rows: model gate compares on the same)", "", ""))
+    return tuple(rows)
+
+
+def _code(project: Project, before: Record, now: Record) -> tuple[tuple[str, ...], ...]:
+    made = {"dvc.lock", "params.yaml", "evaluation.json", "metrics.json", "environment.json", "uv.lock"}
+    text = project.git.run("diff", "--numstat", "-z", "--no-renames", before.code.commit, now.code.commit)
+    rows = []
+    for line in text.split("\0"):
+        added, removed, path = (*line.split("\t"), "", "")[:3]
+        if path and path not in made:
+            rows.append((path, f"+{added}", f"-{removed}"))
+    return tuple(rows)
+
+
+def _data(project: Project, before: Record, now: Record) -> tuple[tuple[str, ...], ...]:
+    rows: list[tuple[str, ...]] = []
+    a, b = {i.path: i for i in before.data.inputs}, {i.path: i for i in now.data.inputs}
+    for path in {**a, **b}:
+        if a.get(path) == b.get(path):
+            continue
+        rows.append((path, *(_input(entry) for entry in (a.get(path), b.get(path)))))
+    if not rows:
+        return ()
+    for part in {**before.data.splits, **now.data.splits}:
+        pair = [str(r.data.splits[part].rows) if part in r.data.splits else "-" for r in (before, now)]
+        rows.append((f"{part} rows", *pair))
+    old, new = (interface.of(project.store, r) for r in (before, now))
+    rows += [("schema", "", sentence) for sentence in interface.changes(old, new)]
+    rows += _rows(project, before, now)
+    rows += _columns(project, before, now)
+    return tuple(rows)
+
+
+def _input(entry: Any) -> str:
+    if entry is None:
+        return "-"
+    return f"{entry.files} files, {entry.rows if entry.rows is not None else '?'} rows, {entry.bytes:,} bytes"
+
+
+def _rows(project: Project, before: Record, now: Record) -> list[tuple[str, ...]]:
+    """Count rows added, removed and changed, if both tables are at hand."""
+    with tempfile.TemporaryDirectory() as scratch:
+        asked = []
+        for side, kept in (("old", before), ("new", now)):
+            params = derive.yaml(project.git.file(kept.code.commit, "params.yaml") or b"", "params.yaml")
+            path = Path(scratch, side)
+            if not _lay_out(project, kept, params["data"]["path"], path):
+                return [("rows", "", "not compared: the raw tables are not both in the cache (dvc fetch --all-tags)")]
+            asked.append({**params["data"], "path": str(path)})
+        try:
+            found = json.loads(project.python(f"{PACKAGE}.pipeline.compare_tables", text=json.dumps(asked)))
+        except ProjectError as error:
+            return [("rows", "", f"not compared: {one_line(error.what)}")]
+    changed = "" if found["changed"] is None else f", {found['changed']} changed"
+    return [("rows", "", f"{found['added']} added, {found['removed']} removed{changed}")]
+
+
+def _lay_out(project: Project, kept: Record, path: str, target: Path) -> bool:
+    """Link the raw table's objects into a folder; False if the cache lacks one."""
+    store = project.store
+    entry = next((i for i in kept.data.inputs if path == i.path or path.startswith(f"{i.path}/")), None)
+    if entry is None or not store.is_sound(entry.md5):
+        return False
+    files = store.members(entry.md5) if entry.md5.endswith(".dir") else {Path(entry.path).name: entry.md5}
+    if any(not store.path(oid).exists() for oid in files.values()):
+        return False
+    inside = path[len(entry.path) + 1 :] if path != entry.path else ""
+    for name, oid in files.items():
+        if inside and name != inside and not name.startswith(f"{inside}/"):
+            continue
+        place = target / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            place.symlink_to(store.path(oid))
+        except OSError:  # Windows without the right to link
+            shutil.copyfile(store.path(oid), place)
+    return True
+
+
+def _columns(project: Project, before: Record, now: Record) -> list[tuple[str, ...]]:
+    """Show the columns whose training values moved."""
+    old, new = (json.loads(project.store.read(r.interface.statistics))["columns"] for r in (before, now))
+    rows: list[tuple[str, ...]] = []
+    for name in (name for name in old if name in new):
+        a, b = old[name], new[name]
+        if "mean" in a and "mean" in b and abs(a["mean"] - b["mean"]) > MOVED * (a["std"] or 1e-12):
+            rows.append((f"{name} (train)", f"mean {a['mean']:.4g}", f"mean {b['mean']:.4g}"))
+        elif a.get("distinct") != b.get("distinct"):
+            rows.append((f"{name} (train)", f"{a.get('distinct')} values", f"{b.get('distinct')} values"))
+        if a["missing"] != b["missing"]:
+            rows.append((f"{name} (train)", f"{a['missing']} missing", f"{b['missing']} missing"))
+    return rows
+
+
+def _params(project: Project, before: Record, now: Record) -> tuple[tuple[str, ...], ...]:
+    old, new = (
+        derive.yaml(project.git.file(r.code.commit, "params.yaml") or b"", "params.yaml") for r in (before, now)
+    )
+    return tuple((key, _text(a), _text(b)) for key, a, b in interface.differences(old, new))
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _packages(before: Record, now: Record) -> tuple[tuple[str, ...], ...]:
+    a, b = before.environment.packages, now.environment.packages
+    rows = [(name, a.get(name, "-"), b.get(name, "-")) for name in sorted({**a, **b}) if a.get(name) != b.get(name)]
+    if before.environment.python != now.environment.python:
+        rows.insert(0, ("Python", before.environment.python, now.environment.python))
+    return tuple(rows)
+
+
+def _live(known: Registry, names: tuple[str, str]) -> tuple[tuple[str, ...], ...]:
+    rows = []
+    for period in periods(known):
+        if period.version in names:
+            until = f"{period.until:%Y-%m-%d %H:%M}" if period.until else "now"
+            rows.append(
+                (period.version, period.stage, f"{period.since:%Y-%m-%d %H:%M}", until, period.by, period.reason)
+            )
+    return tuple(rows)
+
+
+def markdown(sections: tuple[Section, ...]) -> str:
+    """Return the comparison for a pull request."""
+    lines: list[str] = []
+    for section in sections:
+        lines += [f"### {section.title}", ""]
+        if not section.rows:
+            lines += ["The same.", ""]
+            continue
+        lines += ["| " + " | ".join(section.header) + " |", "|" + "---|" * len(section.header)]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in section.rows]
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,312 @@
+"""What is asked of DVC, documented or not; nothing else in this room imports it.
+
+An object is a file in DVC's cache or remote, named by its md5. A tracked folder
+is an object too: a JSON list of its files, whose name ends in `.dir`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import md5
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..errors import ProjectError
+
+#: Called after each object that is done.
+Tick = Callable[[], None]
+#: Objects that are asked for, sent or fetched at once.
+JOBS = 8
+#: From so many objects on, one listing of the remote is quicker than a question for each.
+LIST_FROM = 2000
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Out:
+    """What a stage or a `.dvc` file tracks.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the project, with slashes.
+    md5 : str
+        Name of the object; ends in `.dir` for a folder.
+    size : int
+        Bytes.
+    files : int
+    cached : bool
+        False for what git keeps instead.
+    source : str
+        Name of the stage, or the path of the `.dvc` file.
+    """
+
+    path: str
+    md5: str
+    size: int
+    files: int
+    cached: bool
+    source: str
+
+    @property
+    def is_input(self) -> bool:
+        return self.source.endswith(".dvc")
+
+
+class Store:
+    """The objects of a project: its DVC cache and its default remote."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @cached_property
+    def _repo(self) -> Any:
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        try:
+            return Repo(str(self.root))
+        except DvcException as error:
+            raise ProjectError(f"DVC cannot open the project: {error}", "it holds the models", "dvc doctor") from None
+
+    @cached_property
+    def cache(self) -> Path:
+        """The folder of the cache's objects."""
+        return Path(self._repo.cache.local.path)
+
+    @cached_property
+    def remote(self) -> Any:
+        """The default remote's object store."""
+        from dvc.config import ConfigError
+        from dvc.exceptions import DvcException
+
+        try:
+            return self._repo.cloud.get_remote_odb()
+        except (DvcException, ConfigError) as error:
+            raise ProjectError(
+                f"there is no usable DVC remote: {error}",
+                "data and models are stored there, and come back from there",
+                "dvc remote add --default storage FOLDER-OR-URL",
+            ) from None
+
+    def has_remote(self) -> bool:
+        return bool(self._repo.config["core"].get("remote"))
+
+    def outs(self, rev: str = "") -> list[Out]:
+        """Return everything that is tracked, in the workspace or at a commit."""
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        try:
+            repo = Repo(str(self.root), rev=rev) if rev else self._repo
+            found = []
+            for out in repo.index.outs:
+                stage = out.stage.addressing.rpartition(":")[2] if ":" in out.stage.addressing else out.stage.addressing
+                found.append(
+                    Out(
+                        path=PurePosixPath(os.path.relpath(out.fs_path, repo.root_dir)).as_posix(),
+                        md5=out.hash_info.value or "",
+                        size=out.meta.size or 0,
+                        files=out.meta.nfiles or 1,
+                        cached=bool(out.use_cache),
+                        source=f"{os.path.relpath(out.stage.path, repo.root_dir)}"
+                        if out.stage.path.endswith(".dvc")
+                        else stage,
+                    )
+                )
+        except DvcException as error:
+            raise ProjectError(
+                f"DVC cannot read its files{f' at {rev[:10]}' if rev else ''}: {error}",
+                "dvc.yaml, dvc.lock and *.dvc say what is tracked",
+                "git status, then mend the file that is named",
+            ) from None
+        return sorted(found, key=lambda out: out.path)
+
+    # --- the cache ---
+
+    def path(self, oid: str) -> Path:
+        """Return where the cache keeps an object."""
+        return self.cache / oid[:2] / oid[2:]
+
+    def is_sound(self, oid: str) -> bool:
+        """Tell whether an object is in the cache and has the content that its name says."""
+        digest = md5(usedforsecurity=False)
+        try:
+            with self.path(oid).open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    digest.update(chunk)
+        except OSError:
+            return False
+        return digest.hexdigest() == oid.removesuffix(".dir")
+
+    def read(self, oid: str) -> bytes:
+        """Return an object's content, fetched if the cache lacks it or holds something else."""
+        if not self.is_sound(oid):
+            self.fetch([oid])
+        return self.path(oid).read_bytes()
+
+    def members(self, oid: str) -> dict[str, str]:
+        """Return the object of each file in a tracked folder, by its path in the folder."""
+        return {entry["relpath"]: entry["md5"] for entry in json.loads(self.read(oid))}
+
+    def objects(self, outs: Iterable[Out]) -> dict[str, str]:
+        """Return every object that the cached outs consist of, with the path that it is for."""
+        found: dict[str, str] = {}
+        for out in outs:
+            if not (out.cached and out.md5):
+                continue
+            found[out.md5] = out.path
+            if out.md5.endswith(".dir"):
+                found |= {member: f"{out.path}/{name}" for name, member in self.members(out.md5).items()}
+        return found
+
+    def unsound(self, objects: Iterable[str], tick: Tick = lambda: None) -> list[str]:
+        """Return the objects that the cache lacks, or that hold other bytes than their name says."""
+
+        def check(oid: str) -> str | None:
+            sound = self.is_sound(oid)
+            tick()
+            return None if sound else oid
+
+        with ThreadPoolExecutor(JOBS) as pool:
+            return [oid for oid in pool.map(check, objects) if oid]
+
+    def fetch(self, objects: Iterable[str], tick: Tick = lambda: None) -> None:
+        """Bring objects from the remote into the cache; each is checked before it is taken.
+
+        Raises
+        ------
+        ProjectError
+            If the remote lacks one, or has other bytes than its name says.
+        """
+        self._each(lambda oid: self._fetch_one(oid, tick), objects, "fetched from")
+
+    def _fetch_one(self, oid: str, tick: Tick) -> None:
+        target = self.path(oid)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            self.remote.fs.get_file(self.remote.oid_to_path(oid), os.fspath(draft))
+            digest = md5(draft.read_bytes(), usedforsecurity=False).hexdigest()
+            if digest != oid.removesuffix(".dir"):
+                raise ProjectError(
+                    f"the remote holds other bytes for {oid}: their md5 is {digest}",
+                    "it was damaged or replaced there; nothing was taken from it",
+                    "in a clone that still has it: dvc push --remote of another store, or restore the store's backup",
+                )
+            draft.chmod(0o444)  # as DVC keeps its objects
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+        tick()
+
+    # --- the remote ---
+
+    def lacking(self, objects: Iterable[str]) -> list[str]:
+        """Return the objects that the remote does not list, or lists with another size than the cache's."""
+        wanted = list(objects)
+        fs = self.remote.fs
+        if len(wanted) >= LIST_FROM:
+            sizes = self._try(lambda: {k: v.get("size") for k, v in fs.find(self.remote.path, detail=True).items()})
+            return [oid for oid in wanted if not self._fits(oid, sizes.get(self.remote.oid_to_path(oid)))]
+
+        def check(oid: str) -> str | None:
+            try:
+                size = fs.info(self.remote.oid_to_path(oid)).get("size")
+            except FileNotFoundError:
+                return oid
+            return None if self._fits(oid, size) else oid
+
+        found: list[str] = self._try(lambda: [oid for oid in self._map(check, wanted) if oid])
+        return found
+
+    def _fits(self, oid: str, size: int | None) -> bool:
+        path = self.path(oid)
+        return size is not None and (not path.exists() or path.stat().st_size == size)
+
+    def push(self, objects: Iterable[str], tick: Tick = lambda: None) -> None:
+        """Send objects from the cache to the remote, files before the folders that name them."""
+        wanted = sorted(objects, key=lambda oid: oid.endswith(".dir"))
+        files = [oid for oid in wanted if not oid.endswith(".dir")]
+        for part in (files, wanted[len(files) :]):
+            self._each(lambda oid: self._push_one(oid, tick), part, "sent to")
+
+    def _push_one(self, oid: str, tick: Tick) -> None:
+        fs, target = self.remote.fs, self.remote.oid_to_path(oid)
+        fs.makedirs(fs.parent(target), exist_ok=True)
+        # DVC's file systems write to a name of their own first, or send in one piece.
+        fs.put_file(os.fspath(self.path(oid)), target)
+        tick()
+
+    def _map(self, action: Callable[[str], Any], objects: Iterable[str]) -> list[Any]:
+        with ThreadPoolExecutor(JOBS) as pool:
+            return list(pool.map(action, objects))
+
+    def _each(self, action: Callable[[str], None], objects: Iterable[str], done: str) -> None:
+        """Do something with each object; the first failure becomes a `ProjectError`."""
+        self._try(lambda: self._map(action, objects), done)
+
+    def _try(self, action: Callable[[], Any], done: str = "looked up in") -> Any:
+        try:
+            return action()
+        except FileNotFoundError as error:
+            missing = Path(str(error.filename or error)).as_posix()
+            raise ProjectError(
+                f"an object is missing: {missing}",
+                f"it could not be {done} the remote",
+                "in a clone that still has it: dvc push --all-tags --all-branches",
+            ) from None
+        except ProjectError:
+            raise
+        except _storage_errors() as error:
+            raise ProjectError(
+                f"objects could not be {done} the remote {self.remote.path}: {type(error).__name__}: {error}",
+                "the storage refused or does not answer",
+                "mend the connection or the permission (dvc remote list says where), then the same command again",
+            ) from None
+
+
+def _storage_errors() -> tuple[type[BaseException], ...]:
+    """Return what storage libraries raise when a store refuses or is away."""
+    from dvc.exceptions import DvcException
+
+    kinds: list[type[BaseException]] = [OSError, DvcException]
+    exceptions = sys.modules.get("botocore.exceptions")  # there only if the remote is on S3
+    if exceptions is not None:
+        kinds += [exceptions.BotoCoreError, exceptions.ClientError]
+    return tuple(kinds)
+
+
+def run(root: Path, *arguments: str, python: str = sys.executable, **variables: str) -> str:
+    """Run a dvc command; return its output, or raise `ProjectError`.
+
+    It waits while another dvc command holds the repository's lock.
+    """
+    command = [python, "-m", "dvc", "--wait-for-lock", *arguments]
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", **variables}
+    done = subprocess.run(  # noqa: S603 (an argument list)
+        command, cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+    if done.returncode:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        reason = next((line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")), "\n".join(lines))
+        raise ProjectError(f"dvc {' '.join(arguments)} failed: {reason}", "DVC says so", "dvc status shows more")
+    return done.stdout
+
+
+def stale(root: Path) -> dict[str, Any]:
+    """Return the stages that `dvc repro` would run, with DVC's reasons."""
+    found: dict[str, Any] = json.loads(run(root, "status", "--json") or "{}")
+    return found
+
+
+def unsaved(root: Path) -> list[str]:
+    """Return the tracked paths of the workspace whose content `dvc.lock` and `.dvc` files do not name."""
+    found = json.loads(run(root, "data", "status", "--json", "--granular") or "{}").get("uncommitted", {})
+    changed = [str(path) for kind in ("modified", "added", "renamed") for path in found.get(kind, [])]
+    return sorted(changed)

@@ -1,0 +1,238 @@
+"""Every call of git, as argument lists; never through a shell."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ProjectError
+
+#: A network operation that takes longer than this has hung.
+NETWORK_SECONDS = 120
+#: git answers these when another tag of the name came first: from the server, or from the local check of a lease.
+LOST_RACE = ("already exists", "stale info", "reference already exists", "cannot lock ref", "failed to update ref")
+#: The hash that stands for "no such ref".
+ABSENT = "0" * 40
+
+
+class GitError(Exception):
+    """A git command that failed; `stderr` says why, in git's words."""
+
+    def __init__(self, arguments: Sequence[str], stderr: str) -> None:
+        super().__init__(arguments, stderr)
+        self.command, self.stderr = " ".join(arguments), stderr.strip()
+
+    def __str__(self) -> str:
+        return f"git {self.command}: {self.stderr}"
+
+
+@dataclass(frozen=True)
+class Git:
+    """A git repository's work tree.
+
+    Attributes
+    ----------
+    root : Path
+        The top folder.
+    """
+
+    root: Path
+
+    def run(
+        self,
+        *arguments: str,
+        text: str | None = None,
+        timeout: float | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
+        """Run git; return its output without the last newline, or raise `GitError`."""
+        content = None if text is None else text.encode()
+        output = self.run_bytes(*arguments, content=content, timeout=timeout, variables=variables)
+        return output.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+    def run_bytes(
+        self,
+        *arguments: str,
+        content: bytes | None = None,
+        timeout: float | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Run git; return its output as it is, or raise `GitError`."""
+        # LC_ALL: reasons are read. GIT_TERMINAL_PROMPT: a question nobody sees would hang.
+        environment = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(variables or {})}
+        try:
+            done = subprocess.run(  # noqa: S603 (an argument list)
+                ["git", *arguments],  # noqa: S607 (the git that the user types)
+                cwd=self.root,
+                env=environment,
+                input=content,
+                stdin=subprocess.DEVNULL if content is None else None,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise GitError(arguments, f"no answer within {timeout:.0f} s") from None
+        if done.returncode:
+            raise GitError(arguments, (done.stderr or done.stdout).decode("utf-8", "replace"))
+        return done.stdout
+
+    def try_run(self, *arguments: str) -> str | None:
+        """Run git; return its output, or None if it fails."""
+        try:
+            return self.run(*arguments)
+        except GitError:
+            return None
+
+    # --- reading ---
+
+    def commit(self, rev: str) -> str:
+        """Return the full hash of a revision's commit."""
+        found = self.try_run("rev-parse", "--verify", "--quiet", "--end-of-options", rev + "^{commit}")
+        if found is None:
+            raise ProjectError(f"{rev} is no commit here", "git does not know it", "git fetch --tags, or git log")
+        return found
+
+    def file(self, rev: str, path: str) -> bytes | None:
+        """Return a file's content at a revision, or None if it is not there."""
+        try:
+            return self.run_bytes("cat-file", "blob", f"{rev}:{path}")
+        except GitError:
+            return None
+
+    def files(self, rev: str) -> dict[str, str]:
+        """Return the blob hash of each path at a revision."""
+        lines = self.run("ls-tree", "-r", "-z", rev).split("\0")
+        return {path: entry.split()[2] for entry, _, path in (line.partition("\t") for line in lines if line)}
+
+    def branch(self) -> str | None:
+        """Return the current branch, or None on a detached HEAD."""
+        return self.try_run("symbolic-ref", "--quiet", "--short", "HEAD")
+
+    def changes(self) -> list[str]:
+        """Return what is not committed, as `git status --porcelain` writes it."""
+        return [line for line in self.run("status", "--porcelain", "-z", "--untracked-files=all").split("\0") if line]
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        return self.try_run("merge-base", "--is-ancestor", older, newer) is not None
+
+    def is_shallow(self) -> bool:
+        return self.run("rev-parse", "--is-shallow-repository") == "true"
+
+    def identity(self) -> str:
+        """Return who acts, as `Name <mail>`."""
+        try:
+            name, _, rest = self.run("var", "GIT_COMMITTER_IDENT").rpartition(" <")
+        except GitError:
+            raise ProjectError(
+                "git does not know who you are",
+                "a version and a promotion name the person who made them",
+                'git config user.name "Your Name" && git config user.email you@example.com',
+            ) from None
+        return f"{name} <{rest.partition('>')[0]}>"
+
+    def remote(self) -> str | None:
+        """Return the remote that versions are shared through: the branch's own, `origin`, or the only one."""
+        remotes = (self.try_run("remote") or "").split()
+        branch = self.branch()
+        chosen = self.try_run("config", f"branch.{branch}.remote") if branch else None
+        if chosen in remotes:
+            return chosen
+        if "origin" in remotes:
+            return "origin"
+        return remotes[0] if len(remotes) == 1 else None
+
+    # --- tags ---
+
+    def tag_object(self, name: str, commit: str, message: str, sign: bool = False) -> str:
+        """Write an annotated tag to the object store, without a ref; return its hash.
+
+        A ref would be seen before it is pushed. `git tag` can only write both,
+        so it runs in a scratch repository that shares nothing but the objects.
+        """
+        if not sign:
+            tagger = self.run("var", "GIT_COMMITTER_IDENT")
+            text = f"object {commit}\ntype commit\ntag {name}\ntagger {tagger}\n\n{message.rstrip()}\n"
+            return self.run("mktag", text=text)
+        with tempfile.TemporaryDirectory() as scratch:
+            common = Path(self.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
+            self.run("init", "--quiet", "--bare", scratch)
+            if (common / "config").exists():  # the key to sign with may be set for this repository alone
+                shutil.copy(common / "config", Path(scratch, "config"))
+            there = {"GIT_DIR": scratch, "GIT_OBJECT_DIRECTORY": str(common / "objects")}
+            self.run("tag", "--sign", "--cleanup=verbatim", "--file=-", name, commit, text=message, variables=there)
+            return self.run("rev-parse", f"refs/tags/{name}", variables=there)
+
+    def publish(self, refs: dict[str, str], remote: str | None, branch: str | None = None) -> None:
+        """Make new tags known: to the remote first, all or none, then here.
+
+        Parameters
+        ----------
+        refs : dict of str to str
+            Tag name to the hash of its object. None may exist yet.
+        remote : str or None
+        branch : str, optional
+            The branch to push with them.
+
+        Raises
+        ------
+        TakenError
+            If one of the names was taken meanwhile; nothing has changed then.
+        GitError
+            If the remote refuses or cannot be reached.
+        """
+        if remote:
+            leases = [f"--force-with-lease=refs/tags/{name}:" for name in refs]
+            specs = [f"{value}:refs/tags/{name}" for name, value in refs.items()]
+            specs += [f"refs/heads/{branch}:refs/heads/{branch}"] if branch else []
+            try:
+                self.run("push", "--quiet", "--atomic", *leases, remote, *specs, timeout=NETWORK_SECONDS)
+            except GitError as error:
+                there = self.remote_tags(remote)
+                if all(there.get(name) == value for name, value in refs.items()):
+                    pass  # it arrived; only the answer was lost
+                elif any(name in there for name in refs):
+                    raise TakenError(error.command, error.stderr) from None
+                else:
+                    raise
+        lines = [f"create refs/tags/{name} {value}" for name, value in refs.items()]
+        try:
+            self.run("update-ref", "--stdin", text="\n".join(lines) + "\n")
+        except GitError as error:
+            if any(reason in error.stderr for reason in LOST_RACE):
+                raise TakenError([error.command], error.stderr) from None
+            raise
+
+    def remote_tags(self, remote: str) -> dict[str, str]:
+        """Return the object hash of each tag in a remote, or nothing if it cannot be asked."""
+        try:
+            lines = self.run("ls-remote", "--refs", "--tags", remote, timeout=NETWORK_SECONDS).splitlines()
+        except GitError:
+            return {}
+        return {ref.removeprefix("refs/tags/"): value for value, _, ref in (line.partition("\t") for line in lines)}
+
+    def fetch_tags(self, remote: str) -> None:
+        """Fetch all tags; a remote that cannot be reached is a `ProjectError`."""
+        try:
+            self.run("fetch", "--quiet", "--tags", remote, timeout=NETWORK_SECONDS)
+        except GitError as error:
+            if "would clobber existing tag" in error.stderr:
+                return  # a tag was moved somewhere; `status` and `verify` say which
+            raise ProjectError(
+                f"the git remote {remote} does not answer: {last_line(error.stderr)}",
+                "somebody may have released or promoted since the last fetch",
+                f"mend the connection (try: git fetch {remote}), then the same command again",
+            ) from None
+
+
+class TakenError(GitError):
+    """Another clone took the tag name first."""
+
+
+def last_line(text: str) -> str:
+    """Return the last line that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"

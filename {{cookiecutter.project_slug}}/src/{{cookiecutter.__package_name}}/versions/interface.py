@@ -1,0 +1,104 @@
+"""What a change of a model's interface means: for its version number, and for the requests that it gets."""
+
+import json
+from typing import Any, Literal
+
+from .derive import Source
+from .dvc_repo import Store
+from .record import Record
+
+Bump = Literal["major", "minor", "patch"]
+
+
+def of(store: Store, record: Record) -> dict[str, Any]:
+    """Return a version's whole interface, from the object that its record names."""
+    found: dict[str, Any] = json.loads(store.read(record.interface.file))
+    return found
+
+
+def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return why a request that suits the old interface may not suit the new one: sentences, or none.
+
+    A column that the new model no longer takes does no harm: it is not looked at.
+    """
+    before = {entry["name"]: entry["type"] for entry in old["inputs"]}
+    found = []
+    for entry in new["inputs"]:
+        name = entry["name"]
+        if name not in before:
+            found.append(f"the new column {name!r} is needed")
+        elif before[name] != entry["type"]:
+            found.append(f"column {name!r} is a {entry['type']}, it was a {before[name]}")
+    if old["output"]["type"] != new["output"]["type"] or old["output"]["name"] != new["output"]["name"]:
+        found.append(f"it predicts {new['output']['name']!r}, not {old['output']['name']!r}")
+    return found
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return how two interfaces differ, for the version number: sentences, or none."""
+    found = breaks(old, new)
+    now = {entry["name"] for entry in new["inputs"]}
+    found += [f"column {e['name']!r} is no longer taken" for e in old["inputs"] if e["name"] not in now]
+    before, after = old["output"].get("classes") or [], new["output"].get("classes") or []
+    gone, come = sorted(set(before) - set(after)), sorted(set(after) - set(before))
+    found += [f"class {label!r} is gone" for label in gone] + [f"class {label!r} is new" for label in come]
+    return found
+
+
+def bump(parent: Record, source: Source, store: Store) -> tuple[Bump, str]:
+    """Return which part of the version number rises after a parent, and why.
+
+    Major when the interface changed, minor when data, code or params did,
+    patch when only the environment or documentation did.
+    """
+    from . import derive
+
+    new = json.loads(source.read(f"{source.model_path}/interface.json"))
+    different = changes(of(store, parent), new)
+    if different:
+        return "major", different[0] + (f" and {len(different) - 1} more changes" if len(different) > 1 else "")
+    params = derive.yaml(source.blob("params.yaml"), "params.yaml")
+    placeholder = parent.governance.gate
+    identity = parent.identity
+    now = derive.derive(source, identity, placeholder)
+    for what, before, after in (
+        ("data", parent.data.inputs, now.data.inputs),
+        ("code", parent.code.stages, now.code.stages),
+        ("code", parent.code.dvc_yaml, now.code.dvc_yaml),
+        ("params", parent.params.sha256, now.params.sha256),
+    ):
+        if before != after:
+            detail = _params_changed(parent, params) if what == "params" else ""
+            return "minor", f"{what} changed{detail}"
+    return "patch", "only the environment or documentation changed"
+
+
+def _params_changed(parent: Record, now: dict[str, Any]) -> str:
+    if parent.params.config is None:
+        return ""
+    names = [key for key, _, _ in differences(parent.params.config, now)]
+    return f": {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """Return each dotted key whose value differs, with both values (None where absent)."""
+    found: list[tuple[str, Any, Any]] = []
+    for key in sorted({*old, *new}, key=str):
+        left, right = old.get(key), new.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            found += differences(left, right, f"{prefix}{key}.")
+        elif left != right or type(left) is not type(right):
+            found.append((f"{prefix}{key}", left, right))
+    return found
+
+
+def raise_number(version: str, part: Bump) -> str:
+    """Return the next version number; a pre-release becomes its release first."""
+    from .registry import version_key
+
+    major, minor, patch, *_ = version_key(version)
+    return {
+        "major": f"v{major + 1}.0.0",
+        "minor": f"v{major}.{minor + 1}.0",
+        "patch": f"v{major}.{minor}.{patch + 1}",
+    }[part]

@@ -1,0 +1,123 @@
+"""The Python that runs a version: one that has exactly the packages that the version was trained with."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from ..errors import ProjectError
+from .project import Project
+
+#: An environment that takes longer to install than this has no connection.
+INSTALL_SECONDS = 1800
+
+
+def find(project: Project, folder: Path) -> str:
+    """Return the Python of a release directory: this one if it has the noted packages, else one of its own.
+
+    Parameters
+    ----------
+    project : Project
+    folder : Path
+        A worktree with `environment.json` and `uv.lock`.
+
+    Returns
+    -------
+    str
+        Path of the interpreter. Environments are kept by the hash of the lock
+        file, so versions with the same lock share one.
+    """
+    noted = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    if not differences(noted):
+        return sys.executable
+    lock = (folder / "uv.lock").read_bytes()
+    key = hashlib.sha256(lock + noted["python"].encode()).hexdigest()[:16]
+    home = project.releases / "environments" / key
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    ready = home / "ready"
+    with project.lock(f"environment-{key}"):
+        if not (ready.exists() and python.exists()):
+            _install(home, folder, noted["python"])
+            ready.touch()
+    return str(python)
+
+
+def differences(noted: dict[str, object]) -> list[str]:
+    """Return how this interpreter differs from the noted environment: Python's minor version, packages."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    found = [] if noted["python"] == here else [f"Python {here}, noted {noted['python']}"]
+    packages = noted["packages"]
+    assert isinstance(packages, dict)
+    for name, wanted in packages.items():
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # a lock file also names what only other platforms need
+        if wanted and installed.partition("+")[0] not in [v.partition("+")[0] for v in wanted.split(" or ")]:
+            found.append(f"{name} {installed}, noted {wanted}")
+    return found
+
+
+def _install(home: Path, folder: Path, python: str) -> None:
+    uv = shutil.which("uv")
+    if uv is None:
+        raise ProjectError(
+            "uv is not installed, and this version needs other packages than the installed ones",
+            "a version runs with exactly the packages that it was trained with",
+            "pip install uv, or install what the version's uv.lock names, then the same command again",
+        )
+    shutil.rmtree(home, ignore_errors=True)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    # The package itself is not installed: a release directory's own src/ goes on the path.
+    command = [
+        uv,
+        "sync",
+        "--quiet",
+        "--frozen",
+        "--no-dev",
+        "--no-install-project",
+        "--compile-bytecode",
+        "--python",
+        python,
+    ]
+    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    environment["UV_PROJECT_ENVIRONMENT"] = str(home)
+    try:
+        done = subprocess.run(  # noqa: S603 (an argument list)
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+        )
+        reason = done.stderr.strip()
+    except subprocess.TimeoutExpired:
+        reason = "no answer from the package index"
+    else:
+        if done.returncode == 0:
+            return
+    shutil.rmtree(home, ignore_errors=True)
+    raise ProjectError(
+        f"the version's environment cannot be installed: {reason}",
+        "it runs with exactly the packages that its uv.lock names",
+        f"mend that (try: cd {folder} && uv sync --frozen), then the same command again",
+    )
+
+
+def fingerprint(python: str, noted: dict[str, object]) -> str:
+    """Return a hash that changes when a noted package of an interpreter is installed anew, changed or removed."""
+    if python == sys.executable:
+        paths = None
+    else:
+        paths = [str(path) for path in Path(python).parents[1].glob("lib/python*/site-packages")]
+    packages = noted["packages"]
+    assert isinstance(packages, dict)
+    wanted = set(packages)
+    lines = [python, str(Path(python).resolve().stat().st_mtime_ns)]
+    for folder in paths if paths is not None else [p for p in sys.path if p.endswith("-packages")]:
+        for info in sorted(Path(folder).glob("*.dist-info")):
+            name = info.name.rpartition("-")[0].replace("_", "-").replace(".", "-").lower()
+            record = info / "RECORD"
+            if name in wanted and record.exists():
+                lines.append(f"{info.name} {record.stat().st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

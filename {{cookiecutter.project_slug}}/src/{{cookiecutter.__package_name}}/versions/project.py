@@ -1,0 +1,174 @@
+"""A project as the other modules see it: its git repository, its objects, its registry, its rules."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..errors import ProjectError
+from . import record, registry
+from .derive import yaml
+from .dvc_repo import Store
+from .git import Git, GitError
+from .registry import Registry, Version
+
+PACKAGE = __package__.rpartition(".")[0]
+#: Release directories; git and DVC ignore it.
+RELEASES = ".releases"
+
+
+@dataclass(frozen=True)
+class Project:
+    """One clone of a project.
+
+    Attributes
+    ----------
+    root : Path
+    name : str
+        The model's name.
+    model_path : str
+        Where the model lies, relative to the root.
+    """
+
+    root: Path
+    name: str
+    model_path: str
+
+    @cached_property
+    def git(self) -> Git:
+        return Git(self.root)
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.root)
+
+    def registry(self) -> Registry:
+        """Return the registry as the tags are now."""
+        return registry.read(self.git, self.name)
+
+    def record(self, version: Version) -> record.Record:
+        """Return the record in a version's tag."""
+        message = self.git.run("cat-file", "tag", version.tag).partition("\n\n")[2]
+        return record.parse(message, f"{self.name}@{version.name}")
+
+    @property
+    def releases(self) -> Path:
+        return self.root / RELEASES
+
+    def rules(self, group: str) -> dict[str, Any]:
+        """Return a config group of the commit that is checked out, from its `params.yaml`."""
+        content = self.git.file("HEAD", "params.yaml")
+        block = yaml(content, "params.yaml").get(group) if content else None
+        return block if isinstance(block, dict) else {}
+
+    @contextlib.contextmanager
+    def lock(self, name: str = "workspace") -> Iterator[None]:
+        """Hold a lock of this clone; somebody else's is a `ProjectError`, a dead process's is none."""
+        from filelock import FileLock, Timeout
+
+        folder = self.root / ".dvc" / "tmp"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            holder = FileLock(folder / f"model-{name}.lock", timeout=0)
+            with holder:
+                yield
+        except Timeout:
+            raise ProjectError(
+                "another model command is at work in this clone",
+                "two at once could harm each other",
+                "wait until it has ended, then the same command again",
+            ) from None
+        except PermissionError as error:
+            raise ProjectError(
+                f"{error.filename} cannot be written",
+                "this checkout is read-only",
+                "run the command in a clone that you may write to; show, history, diff and verify also work here",
+            ) from None
+
+    def python(
+        self, *arguments: str, cwd: Path | None = None, text: str | None = None, python: str = sys.executable
+    ) -> str:
+        """Run a module of the pipeline with the code of a folder; return its output, or raise its own error."""
+        where = cwd or self.root
+        done = subprocess.run(  # noqa: S603 (an argument list)
+            [python, "-m", *arguments],
+            cwd=where,
+            env=code_of(where),
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise failure(f"python -m {' '.join(arguments[:1])} in {where.name}", done.stderr)
+        return done.stdout
+
+
+def code_of(folder: Path) -> dict[str, str]:
+    """Return the environment in which Python runs the code of a folder, whatever the package is bound to."""
+    path = os.pathsep.join(filter(None, (str(folder / "src"), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "DVC_NO_ANALYTICS": "1"}
+
+
+def failure(what: str, stderr: str) -> ProjectError:
+    """Turn the text of another process's `ProjectError` into one; else show its last line."""
+    lines = [line for line in stderr.strip().splitlines() if line.strip()]
+    whys = [n for n, line in enumerate(lines) if line.startswith("  why: ")]
+    if whys:
+        n = whys[-1]
+        fix = "\n".join(lines[n + 1 :]).removeprefix("  fix: ")
+        return ProjectError("\n".join(lines[:n]), lines[n].removeprefix("  why: "), fix)
+    return ProjectError(
+        f"{what} failed: {lines[-1] if lines else 'no reason given'}",
+        "what it should have made or proven is not there",
+        "run it yourself to see all of it",
+    )
+
+
+def find(start: Path) -> Project:
+    """Return the project that a folder is in.
+
+    Raises
+    ------
+    ProjectError
+        If the folder is in no git repository, or the repository has no `dvc.yaml` with a model.
+    """
+    try:
+        root = Path(Git(start).run("rev-parse", "--show-toplevel"))
+    except GitError as error:
+        fix = "cd into the project; a new one: git init && git add --all && git commit -m Start"
+        if "dubious ownership" in error.stderr:
+            fix = f"git config --global --add safe.directory {start}"
+        raise ProjectError(f"this is no git repository: {start}", "versions are git tags", fix) from None
+    except FileNotFoundError:
+        raise ProjectError(
+            "git is not installed, or the folder is gone", "versions are git tags", "install git"
+        ) from None
+    if not (root / "dvc.yaml").exists():
+        raise ProjectError(
+            f"there is no dvc.yaml in {root}", "it names the stages and the model", "cd into the project"
+        )
+    return Project(root, *registry.artifact(root))
+
+
+def event_message(line: str, event: dict[str, Any]) -> str:
+    """Return the message of a stage tag: a line for people, an empty line, JSON."""
+    return f"{line}\n\n{json.dumps(event, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}\n"
+
+
+def one_line(text: str) -> str:
+    """Return text without line breaks and control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def listed(lines: Sequence[str], most: int = 8) -> str:
+    """Return lines as a list, the rest as a number."""
+    shown = "\n".join(f"  - {line}" for line in lines[:most])
+    return shown + (f"\n  - and {len(lines) - most} more" if len(lines) > most else "")

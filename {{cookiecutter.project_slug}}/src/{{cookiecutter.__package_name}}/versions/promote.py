@@ -1,0 +1,303 @@
+"""`model promote` and `model rollback`: prove that a version works, then move the stage to it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ProjectError
+from . import card, interface, restore
+from .git import GitError, TakenError, last_line
+from .project import Project, event_message, one_line
+from .registry import STAGE_NAME, Event, Registry, Version
+from .restore import Release, Say
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A stage that holds another version now.
+
+    Attributes
+    ----------
+    stage, kind : str
+    source : str or None
+        The version that it held before.
+    target : str
+    tag : str
+        Name of the new stage tag.
+    checks : tuple of str
+        What was proven.
+    folder : str
+        The release directory.
+    remote : str or None
+        The git remote that has the tag; None if it is only here.
+    notes : tuple of str
+    """
+
+    stage: str
+    kind: str
+    source: str | None
+    target: str
+    tag: str
+    checks: tuple[str, ...]
+    folder: str
+    remote: str | None
+    notes: tuple[str, ...] = ()
+
+
+def promote(
+    project: Project, name: str, stage: str, reason: str = "", force: bool = False, say: Say = lambda _: None
+) -> Moved:
+    """Make a version live in a stage.
+
+    Parameters
+    ----------
+    project : Project
+    name : str
+        The version.
+    stage : str
+    reason : str
+        Needed with `force`.
+    force : bool
+        Also a quarantined version, one that skips the order of stages, or one
+        that may not serve the requests that the live one serves. What cannot
+        be restored, or answers differently, is refused even so.
+    say : callable
+
+    Raises
+    ------
+    ProjectError
+        If the version may not be live there. The stage is as it was then.
+    """
+    if not STAGE_NAME.fullmatch(stage):
+        raise ProjectError(
+            f"{stage!r} cannot name a stage", "it becomes part of a tag", "letters, digits, - and _, such as prod"
+        )
+    reason = one_line(reason)
+    if force and not reason:
+        raise ProjectError(
+            "--force needs a reason", "the audit log must say why a rule was passed over", 'add --reason "why"'
+        )
+    with project.lock():
+        remote = project.git.remote()
+        if remote:
+            project.git.fetch_tags(remote)
+        registry = project.registry()
+        version = registry.get(name)
+        source = registry.live(stage)
+        if source == version.name:
+            since = registry.live_since(stage)
+            assert since is not None
+            raise ProjectError(
+                f"{version.name} is live in {stage} already, since {since.at:%Y-%m-%d %H:%M}",
+                f"by {since.by}",
+                "model history",
+            )
+        _may_enter(project, registry, version, stage, force)
+        release = restore.materialise(project, version, say)
+        checks = [*release.checks, *_serves(project, registry, release, stage, source, force)]
+        return _move(project, registry, "promote", stage, source, release, reason, force, checks, remote)
+
+
+def rollback(
+    project: Project,
+    stage: str,
+    reason: str,
+    to: str | None = None,
+    force: bool = False,
+    say: Say = lambda _: None,
+) -> Moved:
+    """Put the last good version back that was live before; quarantine the one that is left.
+
+    Parameters
+    ----------
+    project : Project
+    stage : str
+    reason : str
+    to : str, optional
+        A version that was live in the stage; left out: the last one that is
+        not quarantined and can be restored.
+    force : bool
+        Also one that may not serve the requests that the live one serves.
+    say : callable
+
+    Raises
+    ------
+    ProjectError
+        If there is nothing to go back to. The stage is as it was then.
+    """
+    reason = one_line(reason)
+    if not reason:
+        raise ProjectError("a roll-back needs a reason", "the audit log must say why", 'add --reason "why"')
+    with project.lock():
+        remote = project.git.remote()
+        if remote:
+            project.git.fetch_tags(remote)
+        registry = project.registry()
+        source = registry.live(stage)
+        if source is None:
+            raise ProjectError(
+                f"nothing is live in {stage}",
+                "there is nothing to roll back from",
+                "model promote VERSION --to " + stage,
+            )
+        candidates = _candidates(registry, stage, to)
+        notes: list[str] = []
+        for version in candidates:
+            try:
+                release = restore.materialise(project, version, say)
+                checks = [*release.checks, *_serves(project, registry, release, stage, source, force)]
+            except ProjectError as error:
+                if version is candidates[-1]:
+                    raise
+                notes.append(f"{version.name} was passed over: {one_line(error.what)}")
+                say(notes[-1])
+                continue
+            return _move(project, registry, "rollback", stage, source, release, reason, force, checks, remote, notes)
+    raise AssertionError("the last candidate returns or raises")
+
+
+def _candidates(registry: Registry, stage: str, to: str | None) -> list[Version]:
+    """Return the versions to go back to, the one that was live last first."""
+    before = registry.previously_live(stage)
+    live = registry.live(stage)
+    if to is not None:
+        version = registry.get(to)
+        if version.name == live:
+            raise ProjectError(f"{live} is live in {stage} already", "there is nothing to do", "model history")
+        if version.name not in before:
+            raise ProjectError(
+                f"{version.name} was never live in {stage}",
+                "a roll-back goes to what was live before",
+                f"model promote {version.name} --to {stage}",
+            )
+        quarantine = registry.quarantined_by(version.name)
+        if quarantine:
+            raise _quarantined(version.name, quarantine, stage)
+        return [version]
+    good = [registry.versions[name] for name in before if not registry.quarantined_by(name)]
+    good = [version for version in good if not version.withdrawn]
+    if not good:
+        tried = f": {', '.join(before)} were left by a roll-back or withdrawn" if before else ""
+        raise ProjectError(
+            f"nothing good was live in {stage} before {live}{tried}",
+            "a roll-back goes to what was live before and is not quarantined",
+            f"model promote VERSION --to {stage}   (model history lists them)",
+        )
+    return good
+
+
+def _quarantined(version: str, events: dict[str, Event], stage: str) -> ProjectError:
+    event = next(iter(events.values()))
+    return ProjectError(
+        f"{version} is quarantined: {event.by} rolled {event.stage} back from it on {event.at:%Y-%m-%d}",
+        f"reason given: {event.reason or 'none'}",
+        f'if it is good after all: model promote {version} --to {stage} --force --reason "why"',
+    )
+
+
+def _may_enter(project: Project, registry: Registry, version: Version, stage: str, force: bool) -> None:
+    """Refuse a version that the rules keep out of a stage."""
+    if version.withdrawn:
+        raise ProjectError(f"{version.name} was withdrawn", "its tag was cancelled", "promote another version")
+    rules: dict[str, Any] = project.rules("stages")
+    if not force:
+        quarantine = registry.quarantined_by(version.name)
+        if quarantine:
+            raise _quarantined(version.name, quarantine, stage)
+        order = rules.get("order") or []
+        if stage in order and order.index(stage) > 0:
+            needed = order[order.index(stage) - 1]
+            if version.name not in [event.target for event in registry.events.get(needed, [])]:
+                raise ProjectError(
+                    f"{version.name} was never in {needed}",
+                    f"conf/stages/{rules.get('name')}.yaml: a version enters {stage} from {needed}",
+                    f"model promote {version.name} --to {needed}",
+                )
+    if stage in (rules.get("need_card") or []):
+        todo = card.placeholders(project.git, version.commit)
+        if todo and not force:
+            raise ProjectError(
+                f"the model card of {version.name} is not written: {', '.join(todo)} still hold the template's text",
+                f"conf/stages/{rules.get('name')}.yaml: {stage} needs a model card",
+                f"write {card.CARD}, git commit, model release (a patch version), and promote that",
+            )
+
+
+def _serves(
+    project: Project, registry: Registry, release: Release, stage: str, source: str | None, force: bool
+) -> list[str]:
+    """Refuse a version that may not serve the requests that the live one serves."""
+    if source is None:
+        return ["nothing was live before"]
+    try:
+        live = interface.of(project.store, project.record(registry.versions[source]))
+    except ProjectError as error:
+        return [f"interface of {source} is not known: {one_line(error.what)}"]
+    new = restore.read_json(release.folder / project.model_path / "interface.json")
+    broken = interface.breaks(live, new)
+    if not broken:
+        return [f"serves the requests of {source}"]
+    if force:
+        return [f"forced although {reason}" for reason in broken]
+    raise ProjectError(
+        f"{release.version.name} may not serve the requests that {source} serves: {'; '.join(broken[:5])}",
+        f"whoever calls {stage} may send what it does not understand",
+        "change the callers first, then the same command with --force --reason",
+    )
+
+
+def _move(
+    project: Project,
+    registry: Registry,
+    kind: str,
+    stage: str,
+    source: str | None,
+    release: Release,
+    reason: str,
+    force: bool,
+    checks: list[str],
+    remote: str | None,
+    notes: list[str] | None = None,
+) -> Moved:
+    git, target = project.git, release.version.name
+    counter = max((event.counter for event in registry.events.get(stage, [])), default=0) + 1
+    odd = [tag.name.rpartition("#")[2] for tag in registry.odd if tag.name.startswith(f"{project.name}#{stage}")]
+    counter = max([counter, *(int(number) + 1 for number in odd if number.isdecimal())])
+    name = f"{project.name}#{stage}#{counter}"
+    event = {
+        "schema": 1,
+        "kind": kind,
+        "stage": stage,
+        "from": source,
+        "to": target,
+        "reason": reason,
+        "actor": git.identity(),
+        "checks": checks,
+        "forced": force,
+        "version_tag": release.version.tag,
+        "notes": notes or [],
+    }
+    what = f"rolled back from {source}" if kind == "rollback" else f"promoted{f' after {source}' if source else ''}"
+    line = f"{project.name} {target} is live in {stage}, {what}{f': {reason}' if reason else ''}"
+    try:
+        sign = bool(project.rules("stages").get("sign_tags"))
+        tag = git.tag_object(name, release.version.commit, event_message(line, event), sign=sign)
+        git.publish({name: tag}, remote)
+    except TakenError:
+        if remote:
+            git.fetch_tags(remote)
+        now = project.registry().live_since(stage)
+        raise ProjectError(
+            f"{stage} was moved meanwhile" + (f": {now.by} made {now.target} live" if now else ""),
+            "two moves at once must not overwrite each other; this one did nothing",
+            "model history, then the same command again if it is still right",
+        ) from None
+    except GitError as error:
+        raise ProjectError(
+            f"the git remote {remote} did not take the stage tag: {last_line(error.stderr)}"
+            if remote
+            else f"git could not write the tag: {last_line(error.stderr)}",
+            f"{stage} still holds {source or 'nothing'}, here and there",
+            f"mend that (try: git push --dry-run {remote}), then the same command again",
+        ) from None
+    folder = str(release.folder.relative_to(project.root))
+    return Moved(stage, kind, source, target, name, tuple(checks), folder, remote, tuple(notes or ()))

@@ -1,0 +1,280 @@
+"""`model release`: check all, push, prove, tag. Data is in the remote before a tag names it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ProjectError
+from . import checks, derive, gate, interface, record
+from .checks import Problem
+from .git import GitError, TakenError, last_line
+from .project import Project, listed, one_line
+from .registry import Registry, Version
+from .restore import Say
+
+#: How often a lost race for the number is tried again.
+RACES = 10
+FIRST = "v1.0.0"
+
+
+@dataclass(frozen=True)
+class Released:
+    """What a release made.
+
+    Attributes
+    ----------
+    version : str
+    reason : str
+        Why it has this number.
+    verdict : record.Gate
+    sent, objects : int
+        Objects that were sent, and that were seen in the remote.
+    remote : str or None
+        The git remote that has the tag; None if it is only here.
+    notes : tuple of str
+    """
+
+    version: str
+    reason: str
+    verdict: record.Gate
+    sent: int
+    objects: int
+    remote: str | None
+    notes: tuple[str, ...]
+
+
+def release(
+    project: Project, title: str | None = None, part: interface.Bump | None = None, say: Say = lambda _: None
+) -> Released:
+    """Release the commit that is checked out.
+
+    Parameters
+    ----------
+    project : Project
+    title : str, optional
+        One line; left out: the subject of the commit.
+    part : {'major', 'minor', 'patch'}, optional
+        Which part of the number rises; left out: worked out.
+    say : callable
+
+    Raises
+    ------
+    ProjectError
+        With everything that is wrong at once. Nothing has been tagged then.
+    """
+    git = project.git
+    with project.lock():
+        remote = git.remote()
+        before = project.registry()
+        say("checking")
+        problems = checks.repository(project)
+        if remote:
+            try:
+                git.fetch_tags(remote)
+            except ProjectError as error:
+                problems.append(Problem(error.what, error.fix))
+        registry = project.registry()
+        commit = git.commit("HEAD")
+        problems += _not_yet(registry, before, commit)
+        problems += checks.branch(project, remote)
+        problems += checks.pipeline(project)
+        source = verdict = None
+        if not problems:
+            source = derive.source(git, project.store, commit, project.model_path)
+            problems += checks.objects(project, source)
+        if not problems and source:
+            verdict = gate.judge(project, source, registry, say)
+            problems += failed_rules(verdict)
+        if problems:
+            raise refusal("nothing was released", problems)
+        assert source
+        assert verdict
+        sent, total = _store(project, source, say)
+        return _tag(project, source, verdict, title, part, remote, (sent, total), say)
+
+
+def failed_rules(verdict: record.Gate) -> list[Problem]:
+    """Return the rules of a gate that were not met."""
+    return [
+        Problem(
+            f"gate: {rule.rule} is {rule.found}, {rule.required} is required",
+            f"a better model, or another rule in conf/gate/{verdict.name}.yaml (model gate shows all)",
+        )
+        for rule in verdict.rules
+        if not rule.passed
+    ]
+
+
+def refusal(what: str, problems: list[Problem]) -> ProjectError:
+    """Return one error that lists every problem with its fix."""
+    lines = [f"{problem.what}\n    fix: {problem.fix}" for problem in problems]
+    count = f"{len(problems)} thing{'s' * (len(problems) != 1)} must be mended first"
+    return ProjectError(
+        f"{what}; {count}:\n{listed(lines, most=30)}",
+        "a version must be complete, explained and good enough before it has a name",
+        "mend these, then the same command again",
+    )
+
+
+def _not_yet(registry: Registry, before: Registry, commit: str) -> list[Problem]:
+    name = registry.by_commit.get(commit)
+    if name is None:
+        return []
+    if name not in before.versions:
+        what = f"this commit is {name} already: the tag came with the fetch just now"
+    else:
+        what = f"this commit is {name} already"
+    return [Problem(what, f"model show {name}, or commit a change first")]
+
+
+def _store(project: Project, source: derive.Source, say: Say) -> tuple[int, int]:
+    """Send what the remote lacks, then see every object of the version there."""
+    store = project.store
+    wanted = store.objects(source.outs)
+    missing = store.lacking(wanted)
+    if missing:
+        say(f"sending {len(missing)} of {len(wanted)} objects to the DVC remote")
+        damaged = store.unsound(missing)
+        if damaged:
+            raise ProjectError(
+                f"the cache has lost or damaged {len(damaged)} objects:\n{listed([wanted[oid] for oid in damaged])}",
+                "they would be sent as they are, and the version could never be restored",
+                "dvc repro --force makes outputs again; for inputs: dvc add again from a good copy",
+            )
+        store.push(missing)
+        left = store.lacking(wanted)
+        if left:
+            names = listed([wanted[oid] for oid in left])
+            raise ProjectError(
+                f"the remote does not list {len(left)} objects that were sent:\n{names}",
+                "a version whose data cannot come back must not have a name",
+                "look at the storage (space, permissions), then the same command again",
+            )
+    return len(missing), len(wanted)
+
+
+def parent_of(project: Project, registry: Registry, commit: str) -> Version | None:
+    """Return the version that a commit follows: the highest among its ancestors, else the highest of all."""
+    ancestors = set(project.git.run("rev-list", commit).split())
+    known = [version for version in registry.versions.values() if not version.withdrawn and version.commit != commit]
+    mine = [version for version in known if version.commit in ancestors]
+    chosen = mine or known
+    return chosen[-1] if chosen else None
+
+
+def _tag(
+    project: Project,
+    source: derive.Source,
+    verdict: record.Gate,
+    title: str | None,
+    part: interface.Bump | None,
+    remote: str | None,
+    stored: tuple[int, int],
+    say: Say,
+) -> Released:
+    git = project.git
+    branch = git.branch()
+    line = one_line(title or git.run("log", "-1", "--no-show-signature", "--format=%s", source.commit)) or "untitled"
+    for _ in range(RACES):
+        registry = project.registry()
+        taken = registry.by_commit.get(source.commit)
+        if taken:
+            raise ProjectError(
+                f"this commit is {taken} already", "somebody released it meanwhile", f"model show {taken}"
+            )
+        parent = parent_of(project, registry, source.commit)
+        number, reason = next_number(project, source, registry, parent, part)
+        identity = record.Identity(
+            name=project.name,
+            version=number,
+            parent=record.Parent(version=parent.name, tag=parent.tag) if parent else None,
+            title=line,
+        )
+        made = derive.derive(source, identity, verdict)
+        name = f"{project.name}@{number}"
+        message = f"{project.name} {number}: {line}\n\n{made.to_json()}\n"
+        say(f"tagging {number}")
+        try:
+            tag = git.tag_object(name, source.commit, message, sign=bool(project.rules("stages").get("sign_tags")))
+            git.publish({name: tag}, remote, branch)
+        except TakenError:
+            if remote:
+                git.fetch_tags(remote)
+            continue
+        except GitError as error:
+            raise _push_refused(error, remote, branch) from None
+        notes = _notes(project, source, remote, made)
+        return Released(number, reason, verdict, *stored, remote, tuple(notes))
+    raise ProjectError(
+        f"{RACES} version numbers were taken while they were tried", "others release at the same time", "try again"
+    )
+
+
+def next_number(
+    project: Project, source: derive.Source, registry: Registry, parent: Version | None, part: interface.Bump | None
+) -> tuple[str, str]:
+    """Return a free version number and why it is this one."""
+    if parent is None:
+        return FIRST, "the first version"
+    if part:
+        why = "asked for"
+    else:
+        try:
+            part, why = interface.bump(project.record(parent), source, project.store)
+        except ProjectError as error:
+            part, why = "major", f"{parent.name} cannot be compared with ({one_line(error.what)})"
+    number = interface.raise_number(parent.name, part)
+    reason = f"{part} after {parent.name}: {why}"
+    taken = set(registry.versions)
+    while number in taken:
+        reason += f"; {number} is taken"
+        number = interface.raise_number(number, part)
+    return number, reason
+
+
+def _push_refused(error: GitError, remote: str | None, branch: str | None) -> ProjectError:
+    reason = last_line("\n".join(line for line in error.stderr.splitlines() if not line.startswith("hint")))
+    if "sign" in error.stderr or "gpg" in error.stderr:
+        return ProjectError(
+            f"the tag could not be signed: {reason}",
+            "sign_tags is true in conf/stages/",
+            "git config user.signingkey KEY (and gpg.format ssh for an SSH key), or sign_tags: false",
+        )
+    if "non-fast-forward" in error.stderr or "fetch first" in error.stderr:
+        return ProjectError(
+            f"{remote} has commits on {branch} that are not here",
+            "the branch and the tag are pushed together or not at all; nothing was tagged",
+            "git pull, dvc repro, commit, then model release",
+        )
+    return ProjectError(
+        f"the git remote {remote} did not take the tag: {reason}",
+        "nothing was tagged, here or there; the data that was sent is kept and will not be sent again",
+        f"mend that (try: git push --dry-run {remote}), then the same command again",
+    )
+
+
+def _notes(project: Project, source: derive.Source, remote: str | None, made: record.Record) -> list[str]:
+    from . import card
+
+    notes = []
+    if remote is None:
+        notes.append(
+            "there is no git remote: the tag is only in this clone (git remote add origin URL; git push origin --tags)"
+        )
+    if made.governance.trained is None:
+        notes.append("it was trained on another machine, so the record says null for when, where and with which BLAS")
+    todo = card.placeholders(project.git, source.commit)
+    stages: Any = project.rules("stages").get("need_card") or []
+    if todo and stages:
+        notes.append(f"docs/model_card.md is not written yet, so {', '.join(stages)} will refuse this version")
+    return notes
+
+
+def candidate(project: Project, against: str | None = None, say: Say = lambda _: None) -> record.Gate:
+    """Judge what the workspace holds, committed or not, without releasing it."""
+    problem = checks.stale_params(project)
+    if problem:
+        raise ProjectError(f"there is nothing to judge: {problem}", "the gate judges what conf/ makes", "dvc repro")
+    registry = project.registry()
+    version = registry.get(against).name if against else ""
+    source = derive.source(project.git, project.store, "", project.model_path)
+    return gate.judge(project, source, registry, say, version)

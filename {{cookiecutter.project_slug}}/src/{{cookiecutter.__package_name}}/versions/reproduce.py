@@ -1,0 +1,187 @@
+"""`model reproduce`: train a version again from its inputs alone, and compare every output."""
+
+import json
+import os
+import platform
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ProjectError
+from . import derive, interpreter, restore
+from .dvc_repo import Out
+from .project import Project, code_of
+from .registry import Version
+from .restore import Say
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a training made again, beside what it made first.
+
+    Attributes
+    ----------
+    version : str
+    outputs : tuple of (str, str, str)
+        Path, first md5 and md5 now, in the order of the stages.
+    first_difference : str or None
+        The first output that differs; None if all are identical.
+    stage : str or None
+        The stage that made it.
+    reasons : tuple of str
+        What differs in that stage's inputs and in the environment.
+    """
+
+    version: str
+    outputs: tuple[tuple[str, str, str], ...]
+    first_difference: str | None
+    stage: str | None
+    reasons: tuple[str, ...]
+
+    @property
+    def identical(self) -> bool:
+        return self.first_difference is None
+
+
+def reproduce(project: Project, name: str, say: Say = lambda _: None) -> Comparison:
+    """Train a version again in a worktree of its own, which is removed afterwards.
+
+    Every stage is forced, the run cache is not used, and nothing is written to
+    the project's cache. The version's own packages run it.
+
+    Parameters
+    ----------
+    project : Project
+    name : str
+        The version.
+    say : callable
+    """
+    version = project.registry().get(name)
+    kept = project.record(version)
+    folder = project.releases / f".reproduce-{version.name}"
+    with project.lock(f"reproduce-{version.name}"):
+        restore.discard(project, folder)  # a run that was killed may have left one
+        before = _handle(signal.SIGTERM)
+        try:
+            say(f"a clean worktree of {version.name}")
+            restore.worktree(project, folder, version.commit)
+            source = derive.source(project.git, project.store, version.commit, project.model_path)
+            _inputs(project, source.outs, folder, say)
+            python = interpreter.find(project, folder)
+            first = (folder / "dvc.lock").read_bytes()
+            _repro(folder, python, say)
+            again = (folder / "dvc.lock").read_bytes()
+            return _compare(version, kept.environment, first, again, folder, python)
+        finally:
+            restore.discard(project, folder)
+            signal.signal(signal.SIGTERM, before)
+
+
+def _handle(number: int) -> Any:
+    """Take a polite kill as Ctrl-C, so that the worktree is removed."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    return signal.signal(number, stop)
+
+
+def _inputs(project: Project, outs: tuple[Out, ...], folder: Path, say: Say) -> None:
+    """Put the inputs in place, each object checked; then give the worktree a cache of its own."""
+    from . import dvc_repo
+
+    inputs = [out for out in outs if out.is_input]
+    wanted = project.store.objects(inputs)
+    bad = project.store.unsound(wanted)
+    if bad:
+        say(f"fetching {len(bad)} objects of the inputs")
+        project.store.fetch(bad)
+    dvc_repo.run(folder, "checkout", *[out.source for out in inputs])
+    (folder / ".dvc" / "config.local").unlink()
+
+
+def _repro(folder: Path, python: str, say: Say) -> None:
+    environment = code_of(folder)
+    environment["PATH"] = os.pathsep.join([str(Path(python).parent), environment.get("PATH", "")])
+    environment.pop("DVC_EXP_BASELINE_REV", None)
+    command = [python, "-m", "dvc", "repro", "--force", "--no-run-cache", "--no-commit"]
+    lines: list[str] = []
+    with subprocess.Popen(  # noqa: S603 (an argument list)
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as training:
+        try:
+            assert training.stdout is not None
+            for line in training.stdout:
+                lines.append(line)
+                if line.startswith("Running stage"):
+                    say(line.strip().rstrip(":").lower())
+        except BaseException:
+            training.terminate()
+            raise
+    if training.returncode:
+        tail = "".join(lines[-12:]).strip()
+        raise ProjectError(
+            f"the training failed:\n{tail}",
+            "the version cannot be trained again here, from its inputs and with its packages",
+            "read the lines above; its model itself may still be sound: model verify",
+        )
+
+
+def _outputs(lock: bytes) -> dict[str, tuple[str, str]]:
+    """Return stage and md5 of each output, in the order of the stages."""
+    stages = derive.yaml(lock, "dvc.lock")["stages"]
+    order = _order(stages)
+    return {out["path"]: (stage, out["md5"]) for stage in order for out in stages[stage].get("outs", [])}
+
+
+def _order(stages: dict[str, Any]) -> list[str]:
+    """Sort stages so that each comes after those whose outputs it reads."""
+    made = {out["path"]: stage for stage, entry in stages.items() for out in entry.get("outs", [])}
+    needs = {
+        stage: {made[d["path"]] for d in entry.get("deps", []) if made.get(d["path"], stage) != stage}
+        | {made[file] for file in entry.get("params", {}) if made.get(file, stage) != stage}
+        for stage, entry in stages.items()
+    }
+    from graphlib import TopologicalSorter
+
+    return list(TopologicalSorter(needs).static_order())
+
+
+def _compare(version: Version, noted: Any, first: bytes, again: bytes, folder: Path, python: str) -> Comparison:
+    before, now = _outputs(first), _outputs(again)
+    outputs = tuple((path, md5, now.get(path, ("", "nothing"))[1]) for path, (_, md5) in before.items())
+    different = next((path for path, old, new in outputs if old != new), None)
+    if different is None:
+        return Comparison(version.name, outputs, None, None, ())
+    stage = before[different][0]
+    old = derive.yaml(first, "dvc.lock")["stages"][stage]
+    new = derive.yaml(again, "dvc.lock")["stages"][stage]
+    deps = {d["path"]: d["md5"] for d in new.get("deps", [])}
+    reasons = [f"input {d['path']} differs" for d in old.get("deps", []) if deps.get(d["path"]) != d["md5"]]
+    if old.get("params") != new.get("params"):
+        reasons.append("its params differ")
+    reasons += _environment(noted, folder, python)
+    return Comparison(
+        version.name, outputs, different, stage, tuple(reasons or ["its inputs and the known environment are the same"])
+    )
+
+
+def _environment(noted: Any, folder: Path, python: str) -> list[str]:
+    """Return how the environment differs from the one that trained the version, as far as it is known."""
+    import sys
+
+    found = []
+    if python == sys.executable:
+        found += interpreter.differences(restore.read_json(folder / "environment.json"))
+    if noted.platform is None:
+        found.append("the platform that trained it is not known: it was released on another machine")
+    elif noted.platform != platform.platform():
+        found.append(f"platform {platform.platform()}, noted {noted.platform}")
+    notes = sorted((folder / derive.NOTES).glob("*.json"))
+    if notes and noted.blas is not None:
+        blas = json.loads(notes[0].read_text(encoding="utf-8"))["blas"]
+        if blas != noted.blas:
+            found.append(f"BLAS {blas}, noted {noted.blas}")
+    return found

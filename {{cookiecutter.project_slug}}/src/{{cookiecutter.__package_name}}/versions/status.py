@@ -1,0 +1,156 @@
+"""`model status`: what is live, what is newer, and what is wrong with the exact fix."""
+
+from dataclasses import dataclass
+
+from ..errors import ProjectError
+from . import checks, registry
+from .checks import Problem
+from .project import Project
+from .registry import Event, Registry
+
+
+@dataclass(frozen=True)
+class Live:
+    """A stage and what it holds."""
+
+    stage: str
+    version: str | None
+    event: Event
+    newer: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a project.
+
+    Attributes
+    ----------
+    name : str
+        The model's name.
+    latest : str or None
+        The highest version.
+    here : str or None
+        The version of the commit that is checked out.
+    live : tuple of Live
+    problems : tuple of Problem
+    """
+
+    name: str
+    latest: str | None
+    here: str | None
+    live: tuple[Live, ...]
+    problems: tuple[Problem, ...]
+
+
+def status(project: Project) -> Status:
+    """Look at everything that can be looked at without the git remote; the DVC remote is asked."""
+    known = project.registry()
+    here = known.by_commit.get(project.git.commit("HEAD"))
+    live = []
+    for stage, moves in known.events.items():
+        held = known.live(stage)
+        newer = [
+            v.name for v in known.versions.values() if held and v.key > registry.version_key(held) and not v.withdrawn
+        ]
+        live.append(Live(stage, held, moves[-1], tuple(newer)))
+    problems = [*_tags(known), *checks.repository(project)]
+    if project.git.branch() is None and here is None:
+        problems.append(
+            Problem("HEAD is detached: new commits would belong to no branch", "git switch main, or model checkout -")
+        )
+    if not problems or not any("merge conflicts" in problem.what for problem in problems):
+        try:
+            problems += checks.pipeline(project)
+        except ProjectError as error:
+            problems.append(Problem(error.what, error.fix))
+    problems += _unpushed(project, known) + _unrestorable(project, known)
+    unique = {problem.what: problem for problem in problems}
+    return Status(project.name, next(reversed(known.versions), None), here, tuple(live), tuple(unique.values()))
+
+
+def _tags(known: Registry) -> list[Problem]:
+    return [
+        Problem(
+            f"the tag {tag.name} does not count: {tag.why}",
+            f"git tag -d '{tag.name}' (and in the remote: git push --delete), then use the model command",
+        )
+        for tag in known.odd
+    ]
+
+
+def _unpushed(project: Project, known: Registry) -> list[Problem]:
+    git = project.git
+    remote = git.remote()
+    if remote is None:
+        return [
+            Problem(
+                "there is no git remote: versions and stages are known to this clone alone",
+                "git remote add origin URL && git push origin main --tags",
+            )
+        ]
+    there = git.remote_tags(remote)
+    if not there:
+        if known.versions:
+            return [
+                Problem(
+                    f"{remote} lists no tags: it is empty, or does not answer",
+                    f"git fetch {remote}; if it is empty: git push {remote} main --tags",
+                )
+            ]
+        return []
+    mine = {f"{project.name}@{v.name}": v.tag for v in known.versions.values()}
+    found = [
+        Problem(f"{name} is not in {remote}", f"git push {remote} 'refs/tags/{name}'")
+        for name in mine
+        if name not in there
+    ]
+    found += [
+        Problem(f"{name} in {remote} is another tag than the one here", f"model verify {name.rpartition('@')[2]}")
+        for name, tag in mine.items()
+        if there.get(name, tag) != tag
+    ]
+    events = [event.tag_name for moves in known.events.values() for event in moves]
+    found += [
+        Problem(f"{name} is not in {remote}", f"git push {remote} 'refs/tags/{name}'")
+        for name in events
+        if name not in there
+    ]
+    ours = (f"{project.name}@", f"{project.name}#")
+    unknown = [
+        name
+        for name in there
+        if name.startswith(ours) and git.try_run("rev-parse", "--verify", "--quiet", f"refs/tags/{name}") is None
+    ]
+    if unknown:
+        found.append(
+            Problem(
+                f"{remote} has {len(unknown)} tags that are not here, such as {unknown[0]}",
+                f"git fetch --tags {remote}",
+            )
+        )
+    return found
+
+
+def _unrestorable(project: Project, known: Registry) -> list[Problem]:
+    """Find live versions, and the latest, whose model the DVC remote does not have."""
+    wanted = dict.fromkeys([v for stage in known.events if (v := known.live(stage))] + list(known.versions)[-1:])
+    found: list[Problem] = []
+    if not project.store.has_remote():
+        return found
+    for name in wanted:
+        try:
+            kept = project.record(known.versions[name])
+            store = project.store
+            objects = {kept.model.md5, *store.members(kept.model.md5).values()}
+            lacking = store.lacking(objects)
+        except ProjectError as error:
+            found.append(Problem(f"{name} cannot be restored: {error.what}", error.fix))
+            continue
+        if lacking:
+            found.append(
+                Problem(
+                    f"{name} cannot be restored elsewhere: the DVC remote lacks {len(lacking)} objects of its model",
+                    "dvc push --all-tags",
+                )
+            )
+    return found

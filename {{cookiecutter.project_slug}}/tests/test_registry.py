@@ -1,0 +1,152 @@
+"""The registry: what git's tags say, in any order, by any hand."""
+
+import datetime as dt
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+NOW = 1_790_000_000
+
+
+@pytest.fixture
+def repository(tmp_path, versions, monkeypatch):
+    """Return an empty repository, and a function that runs git in it at a time of its own."""
+    for name in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"):
+        monkeypatch.setenv(name, "Ann")
+    for name in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"):
+        monkeypatch.setenv(name, "ann@example.com")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "none"))
+
+    def run(*arguments, at=NOW):
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"{at} +0100")
+        done = subprocess.run(["git", *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    run("init", "--quiet", "--initial-branch=main")
+    return versions.git.Git(tmp_path), run
+
+
+def release(run, number, name="m"):
+    run("commit", "--quiet", "--allow-empty", "-m", number)
+    run("tag", "-a", f"{name}@{number}", "-m", f"{name} {number}: a line\n\n{{}}")
+
+
+def move(run, stage, counter, target, kind="promote", source=None, at=NOW, name="m", project=None):
+    event = {
+        "schema": 1,
+        "kind": kind,
+        "stage": stage,
+        "from": source,
+        "to": target,
+        "reason": "why\nnot",
+        "checks": ["a"],
+    }
+    message = project.event_message("line", event)
+    run("tag", "-a", f"{name}#{stage}#{counter}", f"{name}@{target}^{{commit}}", "-m", message, at=at)
+
+
+def test_what_is_live_goes_by_the_counter_not_by_the_clock(repository, versions):
+    git, run = repository
+    for number in ("v1.0.0", "v1.1.0", "v2.0.0"):
+        release(run, number)
+    move(run, "prod", 1, "v1.0.0", at=NOW + 500, project=versions.project)
+    move(run, "prod", 2, "v1.1.0", at=NOW, source="v1.0.0", project=versions.project)
+    move(run, "prod", 10, "v1.0.0", "rollback", "v1.1.0", at=NOW - 500, project=versions.project)
+    known = versions.registry.read(git, "m")
+    assert known.live("prod") == "v1.0.0"
+    assert list(known.versions) == ["v1.0.0", "v1.1.0", "v2.0.0"]
+    assert known.previously_live("prod") == ["v1.1.0"]
+    assert list(known.quarantined_by("v1.1.0")) == ["prod"]
+    assert known.live("staging") is None
+    assert known.get("prod").name == "v1.0.0"
+    assert known.get("latest").name == "v2.0.0"
+    assert known.get("1.1.0").name == known.get("m@v1.1.0").name == "v1.1.0"
+    lines = versions.history.timeline(known, "prod")
+    assert [entry.version for entry in lines] == ["v1.0.0", "v1.1.0", "v1.0.0"], "newest first, whatever the clock said"
+
+
+def test_a_forced_promotion_ends_a_quarantine_and_only_in_its_stage(repository, versions):
+    git, run = repository
+    release(run, "v1.0.0")
+    release(run, "v1.1.0")
+    move(run, "prod", 1, "v1.1.0", "promote", project=versions.project)
+    move(run, "prod", 2, "v1.0.0", "rollback", "v1.1.0", project=versions.project)
+    move(run, "staging", 1, "v1.1.0", "promote", project=versions.project)
+    assert list(versions.registry.read(git, "m").quarantined_by("v1.1.0")) == ["prod"]
+    move(run, "prod", 3, "v1.1.0", "promote", "v1.0.0", project=versions.project)
+    assert not versions.registry.read(git, "m").quarantined_by("v1.1.0")
+
+
+def test_tags_of_other_hands_count_or_are_named(repository, versions):
+    git, run = repository
+    release(run, "v1.0.0")
+    release(run, "v1.10.0")
+    release(run, "v1.9.0")
+    run("tag", "m@v9.0.0")  # lightweight
+    run("tag", "-a", "m@v8.0.0", "m@v1.0.0", "-m", "nested")
+    run("tag", "-a", "m#prod#1", "m@v1.9.0^{commit}", "-m", "Assigning stage prod")  # as gto writes it
+    run("tag", "-a", "m#prod#2", "m@v1.10.0^{commit}", "-m", 'line\n\n{"kind": "promote", "to": 7, broken')
+    run("tag", "-a", "m#dev#1", "m@v1.0.0^{commit}", "-m", "x")
+    run("tag", "-a", "m#dev!#2", "m@v1.0.0^{commit}", "-m", "x")
+    run("tag", "-a", "m#prod#x", "-m", "no number")
+    run("tag", "-a", "m@v1.9.0!", "m@v1.9.0^{commit}", "-m", "taken back")
+    run("tag", "-a", "other@v1.0.0", "-m", "another model")
+    run("tag", "-a", "m@deprecated", "-m", "x")
+    known = versions.registry.read(git, "m")
+    assert list(known.versions) == ["v1.0.0", "v1.9.0", "v1.10.0"]
+    assert known.versions["v1.9.0"].withdrawn
+    assert known.live("prod") == "v1.10.0"
+    assert known.live("dev") is None
+    assert known.events["prod"][1].kind == "assign"
+    assert known.events["prod"][1].source == "v1.9.0"
+    assert {tag.name for tag in known.odd} == {"m@v9.0.0", "m@v8.0.0", "m#prod#x"}
+
+
+def test_an_event_that_lies_about_its_version_is_read_by_its_commit(repository, versions):
+    git, run = repository
+    release(run, "v1.0.0")
+    release(run, "v1.1.0")
+    run("tag", "-a", "m#prod#1", "m@v1.0.0^{commit}", "-m", 'line\n\n{"kind": "promote", "to": "v1.1.0"}')
+    assert versions.registry.read(git, "m").live("prod") == "v1.0.0"
+
+
+def test_an_unknown_version_is_refused_with_the_known_ones(repository, versions, refused):
+    git, run = repository
+    with refused("no version v1.0.0", "nothing has been released", "model release"):
+        versions.registry.read(git, "m").get("v1.0.0")
+    release(run, "v1.0.0")
+    with refused("no version v7", "v1.0.0", "git fetch"):
+        versions.registry.read(git, "m").get("v7")
+
+
+numbers = st.tuples(*[st.integers(0, 30)] * 3)
+parts = st.lists(st.one_of(st.integers(0, 99).map(str), st.sampled_from(["rc", "a", "b-1", "beta"])), max_size=3)
+
+
+@given(numbers, numbers, parts, parts)
+def test_versions_are_ordered_as_semantic_versions(versions, a, b, a_parts, b_parts):
+    def name(number, pre):
+        return "v" + ".".join(map(str, number)) + ("-" + ".".join(pre) if pre else "")
+
+    key = versions.registry.version_key
+    if a != b:
+        assert (key(name(a, a_parts)) < key(name(b, b_parts))) == (a < b)
+    if a_parts:
+        assert key(name(a, a_parts)) < key(name(a, []))
+    assert (key(name(a, a_parts)) == key(name(a, b_parts))) == (a_parts == b_parts)
+
+
+@given(st.text(max_size=40), st.text(max_size=12))
+@settings(max_examples=200)
+def test_dates_and_names_of_any_tag_are_read(versions, raw, zone):
+    assert isinstance(versions.registry._time(f"{raw} {zone}"), dt.datetime)
+    assert versions.registry.SEMVER.fullmatch(raw) is None or versions.registry.version_key(raw)
+
+
+def test_a_dvc_yaml_without_a_model_is_refused(versions, refused, tmp_path):
+    for text, said in (("stages: {}\n", "no artifacts"), ("a: [\n", "cannot be read"), ("[]\n", "cannot be read")):
+        (tmp_path / "dvc.yaml").write_text(text, encoding="utf-8")
+        with refused("dvc.yaml", said):
+            versions.registry.artifact(tmp_path)
