@@ -27,7 +27,7 @@ $(VENV)/ready: requirements-dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
 	@touch $@
 
-demo: setup ## generate a project, train, try two experiments, compare them
+demo: setup ## the whole life: train, release, experiment, adopt, promote, roll back, reproduce
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh build/demo
 
 test: setup ## lint, then run every test; real tools, no account, no server

@@ -36,25 +36,44 @@ run uv sync --quiet --compile-bytecode
 
 say 'Train: four stages, from the raw table to metrics and plots'
 run uv run dvc repro
+# A person writes it with an editor: intended use, limits, ethical notes, owner.
+run sed -i.bak 's/^TODO.*/Known, and written down for this demo./' docs/model_card.md
+rm docs/model_card.md.bak
 run git add --all
 run git commit --quiet --message 'Train the first model'
 
 say 'Nothing changed, so nothing runs'
 run uv run dvc repro
 
+say 'Give it a name: everything is checked, stored, and seen in the storage first'
+run uv run model release
+run uv run model promote v1.0.0 --to prod
+
 say 'Two experiments: other models, without an edit'
 run uv run dvc exp run --quiet --name forest --set-param model=random_forest --set-param features=unscaled
 run uv run dvc exp run --quiet --name boosting --set-param model=hist_gradient_boosting
 
-say 'What differs from the committed model'
-run uv run dvc params diff
-run uv run dvc metrics diff
-
-say 'Back to the committed model; the experiments stay'
+say 'Back to the committed model; the experiments stay. All of them, side by side'
 run git restore .
 run uv run dvc checkout --quiet
-
-say 'All of them, side by side'
 COLUMNS=110 && export COLUMNS
 run uv run dvc exp show --no-pager --only-changed --hide-workspace \
     --drop 'Created|.*(validation|f1|roc|conf|data|estimator|features|plots|src|model$)'
+
+say 'The forest becomes conf/, and the second version'
+run uv run model adopt forest
+run uv run dvc repro --quiet
+run git commit --quiet --all --message 'Adopt the forest'
+run uv run model release
+run uv run model promote v1.1.0 --to prod
+run uv run model diff v1.0.0 v1.1.0
+
+say 'Something is wrong in production: back to the last good version, now'
+run uv run model rollback --reason 'accuracy fell on the islands'
+run uv run model status
+
+say 'Is v1.0.0 what it was? Train it again, from its inputs alone'
+run uv run model reproduce v1.0.0
+
+say 'What was live, when, by whom, and why'
+run uv run model history

@@ -47,7 +47,10 @@ def environment(home):
 
 @pytest.fixture(scope="session")
 def run(environment):
-    """Return a function that runs a command and returns it, output and all; a failure fails the test."""
+    """Return a function that runs a command and returns it, output and all.
+
+    A failure fails the test; with `fails=True` a success does, with `fails=None` neither.
+    """
 
     def runner(*command, cwd, fails=False, **variables):
         done = subprocess.run(
@@ -62,7 +65,7 @@ def run(environment):
             check=False,
         )
         done.output = done.stdout + done.stderr
-        expected = done.returncode != 0 if fails else done.returncode == 0
+        expected = fails is None or (done.returncode != 0) == fails
         assert expected, f"{command} ended with {done.returncode}:\n{done.output}"
         return done
 
@@ -162,8 +165,8 @@ class Team:
     v1.0.0 is a linear model, v1.1.0 a forest, which is live now.
     """
 
-    def __init__(self, folder, run):
-        self.folder, self._run = folder, run
+    def __init__(self, folder, run, environment):
+        self.folder, self._run, self.environment = folder, run, environment
         self.project, self.origin = folder / "penguins", folder / "origin.git"
         self.storage = folder / "penguins-storage"
 
@@ -203,6 +206,13 @@ class Team:
         self._run("dvc", "repro", "--quiet", cwd=cwd)
         self.git("commit", "--quiet", "--all", "--message", f"Change {key} to {value}", cwd=cwd)
 
+    def document(self, cwd=None):
+        """Make and commit a change that trains nothing: a patch version."""
+        cwd = cwd or self.project
+        with (cwd / "README.md").open("a", encoding="utf-8") as readme:
+            readme.write("\nOne more line.\n")
+        self.git("commit", "--quiet", "--all", "--message", "Document", cwd=cwd)
+
     def objects(self, rev, cwd=None):
         """Return the objects of the model of a revision: names of files by their path."""
         text = self.git("show", f"{rev}:dvc.lock", cwd=cwd)
@@ -217,16 +227,30 @@ def cached(store, oid):
     return folder / "files" / "md5" / oid[:2] / oid[2:]
 
 
+def in_the_next_push(team, other, command):
+    """Let another clone do something in the middle of our next push: after our look, before our tag arrives."""
+    hook = team.project / ".git" / "hooks" / "pre-push"
+    lines = [
+        "#!/bin/sh",
+        'rm "$0"',
+        "unset $(git rev-parse --local-env-vars)",
+        f"cd '{other}'",
+        f"PYTHONPATH=src {command} >&2",
+    ]
+    hook.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    hook.chmod(0o755)
+
+
 def configure(run, project):
     for name, value in (("user.name", "Test"), ("user.email", "test@example.com")):
         run("git", "config", name, value, cwd=project)
 
 
 @pytest.fixture(scope="session")
-def team_once(trained_once, run, commit, lock_installed, tmp_path_factory):
+def team_once(trained_once, run, commit, environment, lock_installed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("team")
     copy(trained_once("classification"), folder / "penguins")
-    team = Team(folder, run)
+    team = Team(folder, run, environment)
     run("git", "init", "--quiet", "--bare", "--initial-branch=main", team.origin, cwd=folder)
     team.git("remote", "add", "origin", team.origin)
     lock_installed(team.project)
@@ -249,10 +273,10 @@ def team_once(trained_once, run, commit, lock_installed, tmp_path_factory):
 
 
 @pytest.fixture
-def team(team_once, run, tmp_path):
+def team(team_once, run, environment, tmp_path):
     """Return a copy of the project with a history, its storage and its git remote."""
     copy(team_once.folder, tmp_path / "a team")
-    copied = Team(tmp_path / "a team", run)
+    copied = Team(tmp_path / "a team", run, environment)
     copied.git("remote", "set-url", "origin", copied.origin)
     return copied
 

@@ -1,6 +1,8 @@
 """The `model` command: parse, call, print."""
 
+import errno
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -199,9 +201,25 @@ def main() -> None:
     except ProjectError as error:
         screens.error(error)
         sys.exit(1)
+    except OSError as fault:
+        screens.error(_of_the_machine(fault))
+        sys.exit(1)
+    except sqlite3.Error as fault:  # DVC keeps what it knows of files in a database
+        screens.error(_of_the_machine(OSError(errno.EIO, str(fault), "DVC's database")))
+        sys.exit(1)
     except KeyboardInterrupt:
         screens.interrupted()
         sys.exit(130)
+
+
+def _of_the_machine(fault: OSError) -> ProjectError:
+    """Put a fault of the disk or the system into words."""
+    full = fault.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    return ProjectError(
+        f"{'the disk is full' if full else fault.strerror or fault}: {fault.filename or 'a file'}",
+        "a file could not be read or written; what is live is as it was",
+        f"{'free some space' if full else 'mend that'}, then the same command again",
+    )
 
 
 def _run_own_code() -> None:

@@ -104,8 +104,15 @@ def history(entries: "list[Entry]", as_json: bool) -> None:
         where = (
             "" if entry.stage is None else f"{entry.stage}: {entry.source or 'nothing'} -> {entry.version or 'nothing'}"
         )
-        rows.append((f"{entry.at:%Y-%m-%d %H:%M}", entry.what, where or str(entry.version), entry.by, entry.why))
+        rows.append(
+            (f"{entry.at:%Y-%m-%d %H:%M}", entry.what, where or str(entry.version), person(entry.by), entry.why)
+        )
     table(("when", "what", "version", "who", "why"), rows)
+
+
+def person(who: str) -> str:
+    """Return the name alone; a table is narrow, and JSON has the address."""
+    return who.partition(" <")[0]
 
 
 def period(found: "Period") -> str:
@@ -232,7 +239,9 @@ def status(found: "Status", as_json: bool) -> None:
     for live in found.live:
         event = live.event
         newer = f"; newer: {', '.join(live.newer[-3:])}" if live.newer else ""
-        since = f"since {event.at:%Y-%m-%d %H:%M} by {event.by}" + (f" ({event.reason})" if event.reason else "")
+        since = f"since {event.at:%Y-%m-%d %H:%M} by {person(event.by)}" + (
+            f" ({event.reason})" if event.reason else ""
+        )
         print(f"  {live.stage}: {live.version or 'nothing'} {since}{newer}")
     if not found.problems:
         print("nothing is wrong")

@@ -14,10 +14,11 @@ from . import derive, yaml_edit
 from .interface import differences
 from .project import PACKAGE, Project, listed
 from .yaml_edit import NotThereError
+from .yaml_file import read_yaml
 
 CONF = "conf"
 #: Each round can free another value: a choice first, then what interpolations take from it.
-ROUNDS = 200
+ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def adopt(project: Project, experiment: str) -> Adopted:
         raise ProjectError(
             f"{experiment} holds no params.yaml", "its values stand there", "dvc exp show lists experiments"
         )
-    wanted = derive.yaml(content, "params.yaml")
+    wanted = read_yaml(content, "params.yaml")
     with project.lock(), tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch, CONF)
         shutil.copytree(project.root / CONF, draft)
@@ -97,7 +98,7 @@ def _commit(project: Project, experiment: str) -> str:
 
 def _compose(project: Project, conf: Path) -> dict[str, Any]:
     text = project.python(f"{PACKAGE}.pipeline.compose", "--print", str(conf))
-    return derive.yaml(text.encode(), "conf")
+    return read_yaml(text.encode(), "conf")
 
 
 def _express(
@@ -117,13 +118,14 @@ def _express(
         left = differences(now, wanted)
         if not left:
             return changes
-        # A value that another one is taken from comes first; it may set this one, too.
-        left.sort(key=lambda entry: _is_interpolated(draft, now, entry[0]))
-        key, old, _ = left[0]
-        if key in tried:
+        # A value that others are taken from comes first; it may set them, too.
+        plain = [entry for entry in left if not _is_interpolated(draft, now, entry[0])]
+        chosen = [entry for entry in plain or left if entry[0] not in tried]
+        if not chosen:
             raise _refused(experiment, left)
-        tried.add(key)
-        changes.append((_set(draft, now, wanted, key, experiment), key, old, _at(wanted, key)))
+        for key, old, new in chosen:
+            tried.add(key)
+            changes.append((_set(draft, now, wanted, key, experiment), key, old, new))
         now = _compose(project, draft)
     raise _refused(experiment, differences(now, wanted))
 

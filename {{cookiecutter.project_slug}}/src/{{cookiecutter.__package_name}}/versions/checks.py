@@ -7,8 +7,8 @@ from typing import Any
 from ..errors import ProjectError
 from . import derive, dvc_repo
 from .derive import Source
-from .git import GitError
 from .project import PACKAGE, Project
+from .yaml_file import read_yaml
 
 #: What a commit must hold for a version to be explained and rebuilt.
 NEEDED = ("dvc.yaml", "dvc.lock", "params.yaml", "evaluation.json", "environment.json", "uv.lock")
@@ -144,7 +144,7 @@ def stale_params(project: Project) -> str | None:
         return "there is no params.yaml"
     if composed == present:
         return None
-    old, new = derive.yaml(present.encode(), "params.yaml"), derive.yaml(composed.encode(), "conf")
+    old, new = read_yaml(present.encode(), "params.yaml"), read_yaml(composed.encode(), "conf")
     changed = [f"{key} is {a!r}, conf/ says {b!r}" for key, a, b in differences(old, new)]
     return f"params.yaml is not what conf/ composes to ({'; '.join(changed[:3]) or 'other layout'})"
 
@@ -204,7 +204,6 @@ def objects(project: Project, source: Source) -> list[Problem]:
             found.append(Problem(f"dvc.lock does not name {out.path}", "dvc repro, then commit"))
     try:
         project.store.objects(source.outs)
-    except (ProjectError, GitError) as error:
-        what = error.what if isinstance(error, ProjectError) else str(error)
-        found.append(Problem(what, "dvc pull, or dvc repro --force"))
+    except ProjectError as error:
+        found.append(Problem(error.what, "dvc pull, or dvc repro --force"))
     return found

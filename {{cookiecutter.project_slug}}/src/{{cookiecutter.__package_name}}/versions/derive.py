@@ -11,6 +11,7 @@ from . import record
 from .dvc_repo import Out, Store
 from .git import Git
 from .record import Record, digest
+from .yaml_file import read_yaml
 
 #: What the training noted on this machine, under the hash of the model.
 NOTES = Path(".dvc/tmp/trained")
@@ -110,7 +111,7 @@ def derive(source: Source, identity: record.Identity, gate: record.Gate) -> Reco
         The verdict, derived by `gate.py`.
     """
     described = source.json(f"{source.model_path}/interface.json")
-    params = yaml(source.blob("params.yaml"), "params.yaml")
+    params = read_yaml(source.blob("params.yaml"), "params.yaml")
     noted = trained(source.git.root, described["file"]["sha256"])
     return Record(
         identity=identity,
@@ -158,7 +159,7 @@ def _code(source: Source) -> record.Code:
 
 def stage_deps(source: Source) -> dict[str, dict[str, str]]:
     """Return the md5 of each dependency of each stage, as `dvc.lock` has them."""
-    locked = yaml(source.blob("dvc.lock"), "dvc.lock")["stages"]
+    locked = read_yaml(source.blob("dvc.lock"), "dvc.lock")["stages"]
     return {stage: {d["path"]: d["md5"] for d in entry.get("deps", [])} for stage, entry in locked.items()}
 
 
@@ -306,20 +307,3 @@ def trained(root: Path, sha256: str) -> dict[str, Any] | None:
         return None
     needed = {"at", "seconds", "host", "platform", "blas"}
     return noted if isinstance(noted, dict) and needed <= noted.keys() else None
-
-
-def yaml(content: bytes, name: str) -> dict[str, Any]:
-    """Read YAML 1.2, as DVC does: PyYAML takes `1e-05` for a text."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        loaded = YAML(typ="safe", pure=True).load(content.decode("utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise ProjectError(
-            f"{name} is not valid YAML: {first}", "it is part of the record", f"git diff {name}, then correct it"
-        ) from None
-    if not isinstance(loaded, dict):
-        raise ProjectError(f"{name} holds nothing", "it is part of the record", "dvc repro, then commit")
-    return loaded

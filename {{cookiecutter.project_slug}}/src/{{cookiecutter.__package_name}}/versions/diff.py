@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError
-from . import card, derive, interface
+from . import card, interface
 from .history import periods
 from .project import PACKAGE, Project, one_line
 from .record import Record
 from .registry import Registry
+from .yaml_file import read_yaml
 
 #: Statistics that are compared, and by how much one must move to be shown (a share of the old spread).
 MOVED = 0.1
@@ -110,7 +111,7 @@ def _rows(project: Project, before: Record, now: Record) -> list[tuple[str, ...]
     with tempfile.TemporaryDirectory() as scratch:
         asked = []
         for side, kept in (("old", before), ("new", now)):
-            params = derive.yaml(project.git.file(kept.code.commit, "params.yaml") or b"", "params.yaml")
+            params = read_yaml(project.git.file(kept.code.commit, "params.yaml") or b"", "params.yaml")
             path = Path(scratch, side)
             if not _lay_out(project, kept, params["data"]["path"], path):
                 return [("rows", "", "not compared: the raw tables are not both in the cache (dvc fetch --all-tags)")]
@@ -161,9 +162,7 @@ def _columns(project: Project, before: Record, now: Record) -> list[tuple[str, .
 
 
 def _params(project: Project, before: Record, now: Record) -> tuple[tuple[str, ...], ...]:
-    old, new = (
-        derive.yaml(project.git.file(r.code.commit, "params.yaml") or b"", "params.yaml") for r in (before, now)
-    )
+    old, new = (read_yaml(project.git.file(r.code.commit, "params.yaml") or b"", "params.yaml") for r in (before, now))
     return tuple((key, _text(a), _text(b)) for key, a, b in interface.differences(old, new))
 
 
@@ -185,7 +184,14 @@ def _live(known: Registry, names: tuple[str, str]) -> tuple[tuple[str, ...], ...
         if period.version in names:
             until = f"{period.until:%Y-%m-%d %H:%M}" if period.until else "now"
             rows.append(
-                (period.version, period.stage, f"{period.since:%Y-%m-%d %H:%M}", until, period.by, period.reason)
+                (
+                    period.version,
+                    period.stage,
+                    f"{period.since:%Y-%m-%d %H:%M}",
+                    until,
+                    period.by.partition(" <")[0],
+                    period.reason,
+                )
             )
     return tuple(rows)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from ..errors import ProjectError
 from . import record, restore
-from .derive import Source, yaml
+from .derive import Source
 from .project import Project
 from .registry import Registry
 from .restore import Say, package_of
+from .yaml_file import read_yaml
 
 #: Metrics of which less is better.
 LOSSES = frozenset({"log_loss", "rmse", "mae"})
@@ -58,7 +59,7 @@ def judge(
     record.Gate
         The verdict, rule by rule. It passed if every rule did.
     """
-    params = yaml(source.blob("params.yaml"), "params.yaml")
+    params = read_yaml(source.blob("params.yaml"), "params.yaml")
     rules = params.get("gate")
     if not isinstance(rules, dict):
         raise ProjectError(
@@ -81,7 +82,7 @@ def judge(
                 record.Rule(
                     rule=f"comparison with {against}",
                     required="possible" if rules["incomparable"] == "refuse" else "if possible",
-                    found=f"not possible: {error.what}",
+                    found=f"not possible ({error.what})",
                     passed=rules["incomparable"] == "pass",
                 )
             )

@@ -18,15 +18,16 @@ LOST_RACE = ("already exists", "stale info", "reference already exists", "cannot
 ABSENT = "0" * 40
 
 
-class GitError(Exception):
+class GitError(ProjectError):
     """A git command that failed; `stderr` says why, in git's words."""
 
     def __init__(self, arguments: Sequence[str], stderr: str) -> None:
-        super().__init__(arguments, stderr)
         self.command, self.stderr = " ".join(arguments), stderr.strip()
-
-    def __str__(self) -> str:
-        return f"git {self.command}: {self.stderr}"
+        super().__init__(
+            f"git {' '.join(arguments[:2])} failed: {last_line(stderr)}",
+            "git says so",
+            f"mend that (git {' '.join(arguments)} shows more), then the same command again",
+        )
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class Git:
     def fetch_tags(self, remote: str) -> None:
         """Fetch all tags; a remote that cannot be reached is a `ProjectError`."""
         try:
-            self.run("fetch", "--quiet", "--tags", remote, timeout=NETWORK_SECONDS)
+            self.run("fetch", "--tags", remote, timeout=NETWORK_SECONDS)
         except GitError as error:
             if "would clobber existing tag" in error.stderr:
                 return  # a tag was moved somewhere; `status` and `verify` say which

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from .derive import Source
 from .dvc_repo import Store
 from .record import Record
+from .yaml_file import read_yaml
 
 Bump = Literal["major", "minor", "patch"]
 
@@ -57,7 +58,7 @@ def bump(parent: Record, source: Source, store: Store) -> tuple[Bump, str]:
     different = changes(of(store, parent), new)
     if different:
         return "major", different[0] + (f" and {len(different) - 1} more changes" if len(different) > 1 else "")
-    params = derive.yaml(source.blob("params.yaml"), "params.yaml")
+    params = read_yaml(source.blob("params.yaml"), "params.yaml")
     placeholder = parent.governance.gate
     identity = parent.identity
     now = derive.derive(source, identity, placeholder)

@@ -9,14 +9,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ProjectError
-from . import record, registry
-from .derive import yaml
+from . import registry
 from .dvc_repo import Store
 from .git import Git, GitError
 from .registry import Registry, Version
+from .yaml_file import read_yaml
+
+if TYPE_CHECKING:
+    from .record import Record
 
 PACKAGE = __package__.rpartition(".")[0]
 #: Release directories; git and DVC ignore it.
@@ -52,8 +55,10 @@ class Project:
         """Return the registry as the tags are now."""
         return registry.read(self.git, self.name)
 
-    def record(self, version: Version) -> record.Record:
+    def record(self, version: Version) -> "Record":
         """Return the record in a version's tag."""
+        from . import record
+
         message = self.git.run("cat-file", "tag", version.tag).partition("\n\n")[2]
         return record.parse(message, f"{self.name}@{version.name}")
 
@@ -64,7 +69,7 @@ class Project:
     def rules(self, group: str) -> dict[str, Any]:
         """Return a config group of the commit that is checked out, from its `params.yaml`."""
         content = self.git.file("HEAD", "params.yaml")
-        block = yaml(content, "params.yaml").get(group) if content else None
+        block = read_yaml(content, "params.yaml").get(group) if content else None
         return block if isinstance(block, dict) else {}
 
     @contextlib.contextmanager

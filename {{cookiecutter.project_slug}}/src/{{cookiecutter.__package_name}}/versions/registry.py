@@ -259,7 +259,7 @@ def read(git: Git, name: str) -> Registry:
             odd.append(OddTag(tag, why))
             continue
         event = _event(tag, stage, int(counter), cancel, rest, at_commit.get(rest[3], []))
-        if event.target is None and event.kind != "unassign":
+        if event.target not in versions and event.kind != "unassign":
             odd.append(OddTag(tag, "its commit is no version"))
             continue
         events.setdefault(stage, []).append(event)
@@ -307,14 +307,18 @@ def _event(tag: str, stage: str, counter: int, cancel: bool, rest: list[str], he
     noted: dict[str, Any] = {}
     try:
         found = json.loads(rest[8]) if rest[8].lstrip().startswith("{") else {}
-        if isinstance(found, dict) and found.get("kind") in ("promote", "rollback") and found.get("to") is not None:
+        if (
+            isinstance(found, dict)
+            and found.get("kind") in ("promote", "rollback")
+            and isinstance(found.get("to"), str)
+        ):
             noted = found
     except ValueError:
         pass  # a message that somebody else wrote
     if noted and not cancel:
         kind = noted["kind"]
         # Two versions share a commit only by another tool's hand; then the message says which is meant.
-        target = noted["to"] if noted["to"] in here else target
+        target = noted["to"] if noted["to"] in here else target or noted["to"]
     return Event(
         stage=stage,
         counter=counter,

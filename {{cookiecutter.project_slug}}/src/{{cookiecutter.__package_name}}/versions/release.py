@@ -94,10 +94,13 @@ def release(
 
 def failed_rules(verdict: record.Gate) -> list[Problem]:
     """Return the rules of a gate that were not met."""
+    file = f"conf/gate/{verdict.name}.yaml"
     return [
         Problem(
             f"gate: {rule.rule} is {rule.found}, {rule.required} is required",
-            f"a better model, or another rule in conf/gate/{verdict.name}.yaml (model gate shows all)",
+            f"incomparable: pass in {file}, if that is meant"
+            if rule.required == "possible"
+            else f"a better model, or another rule in {file} (model gate shows all)",
         )
         for rule in verdict.rules
         if not rule.passed

@@ -15,6 +15,7 @@ from .dvc_repo import Out
 from .project import Project, code_of
 from .registry import Version
 from .restore import Say
+from .yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _repro(folder: Path, python: str, say: Say) -> None:
 
 def _outputs(lock: bytes) -> dict[str, tuple[str, str]]:
     """Return stage and md5 of each output, in the order of the stages."""
-    stages = derive.yaml(lock, "dvc.lock")["stages"]
+    stages = read_yaml(lock, "dvc.lock")["stages"]
     order = _order(stages)
     return {out["path"]: (stage, out["md5"]) for stage in order for out in stages[stage].get("outs", [])}
 
@@ -156,8 +157,8 @@ def _compare(version: Version, noted: Any, first: bytes, again: bytes, folder: P
     if different is None:
         return Comparison(version.name, outputs, None, None, ())
     stage = before[different][0]
-    old = derive.yaml(first, "dvc.lock")["stages"][stage]
-    new = derive.yaml(again, "dvc.lock")["stages"][stage]
+    old = read_yaml(first, "dvc.lock")["stages"][stage]
+    new = read_yaml(again, "dvc.lock")["stages"][stage]
     deps = {d["path"]: d["md5"] for d in new.get("deps", [])}
     reasons = [f"input {d['path']} differs" for d in old.get("deps", []) if deps.get(d["path"]) != d["md5"]]
     if old.get("params") != new.get("params"):

@@ -50,7 +50,9 @@ def status(project: Project) -> Status:
     for stage, moves in known.events.items():
         held = known.live(stage)
         newer = [
-            v.name for v in known.versions.values() if held and v.key > registry.version_key(held) and not v.withdrawn
+            version.name + (" (quarantined)" if known.quarantined_by(version.name) else "")
+            for version in known.versions.values()
+            if held and version.key > registry.version_key(held) and not version.withdrawn
         ]
         live.append(Live(stage, held, moves[-1], tuple(newer)))
     problems = [*_tags(known), *checks.repository(project)]
