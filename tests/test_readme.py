@@ -9,6 +9,16 @@ from test_answers import SUPPORTED
 
 #: Commands that set up an environment; the tests share one. test_clean_environment.py runs them for real.
 SETS_UP = re.compile(r"^(uv sync|uv lock|uv run dvc artifacts|python -m venv|\. \.venv|pip install)")
+#: What takes long and hangs on no answer but the task is run once for each task.
+LONG = ("uv run pytest", "uv run model verify", "uv run model reproduce")
+#: What some commands must say.
+SAYS = {
+    "dvc exp show": ("forest", "quick"),
+    "dvc metrics diff --targets": ("test.metrics",),
+    "dvc plots diff": ("index.html",),
+    "model rollback": ("prod: v1.0.0 is live, was v1.1.0",),
+    "model reproduce": ("v1.0.0: identical",),
+}
 #: Storage that no test may reach; a folder stands in for it.
 ELSEWHERE = ("s3://", "/")
 
@@ -35,6 +45,7 @@ def test_the_readme_does_what_it_says(generate, run, edit, lock_installed, tmp_p
     write_table(table, task)
     mine, extra_trees = yaml_blocks(readme)
     trained = 0
+    whole = answers in (SUPPORTED[0], next(a for a in SUPPORTED if a.get("task") == "regression"))
     lines = commands(readme)
     assert lines.count("uv run pytest") == 3
     for number, line in enumerate(lines):
@@ -47,23 +58,16 @@ def test_the_readme_does_what_it_says(generate, run, edit, lock_installed, tmp_p
             write_card(project)
         if SETS_UP.match(line.removeprefix("uv run ")) or (line == "uv run pytest" and line in lines[number + 1 :]):
             continue  # the project's tests are run once, last, after data and configuration have changed
+        if line.startswith(LONG) and not whole:
+            continue
         if line == "mkdir data/raw" or "rm -r data/raw" in line:
             add_table_settings(project, mine, task, edit)
         command = line.replace("/path/to/my/table.csv", f"'{table}'").removeprefix("uv run ")
         done = run("sh", "-ec", command, cwd=project)
         if command == "dvc repro":
             trained += "model.skops" in done.output
-        if command.startswith("dvc exp show"):
-            assert "forest" in done.output
-            assert "quick" in done.output
-        if command.startswith("dvc metrics diff --targets"):
-            assert "test.metrics" in done.output
-        if command.startswith("dvc plots diff"):
-            assert "index.html" in done.output
-        if command.startswith("model rollback"):
-            assert "prod: v1.0.0 is live, was v1.1.0" in done.output
-        if command.startswith("model reproduce"):
-            assert "v1.0.0: identical" in done.output
+        for start, words in SAYS.items():
+            assert not command.startswith(start) or all(word in done.output for word in words), done.output
     assert trained == 2, "once on the penguins and once on the own table; in between it came from the run cache"
     described = json.loads((project / "model" / "interface.json").read_text(encoding="utf-8"))
     assert [entry["name"] for entry in described["inputs"]] == ["size", "place"]

@@ -6,7 +6,6 @@ there when all is proven, so what a stage holds is never rebuilt in place.
 """
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -296,6 +295,6 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write a small file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.new")  # whoever writes holds a lock, and a killed one leaves it to the next
     draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     draft.replace(path)
