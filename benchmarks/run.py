@@ -4,6 +4,7 @@ Prints medians and ratios; a single time on a busy machine says little.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import versions
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -43,6 +46,8 @@ def run(*command: object, cwd: Path) -> str:
         "PYTHONPATH": str(cwd / "src"),
         "DVC_NO_ANALYTICS": "1",
         "LANG": "C.UTF-8",
+        # Where packages come from, for the part that installs a peer.
+        **{key: value for key, value in os.environ.items() if key.startswith(("UV_", "PIP_", "SSL_"))},
     }
     words = [str(word) for word in command]
     done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
@@ -230,9 +235,179 @@ def model_files(project: Path) -> None:
         print(f"{name:<24}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
 
 
+def model(*arguments: str, cwd: Path) -> str:
+    """Run the `model` command of a project."""
+    return run("python", "-m", "penguins.cli", *arguments, cwd=cwd)
+
+
+def lock(project: Path) -> None:
+    """Write the lock file that `uv lock` would write for the installed versions."""
+    noted = json.loads((project / "environment.json").read_text(encoding="utf-8"))["packages"]
+    entries = [f'[[package]]\nname = "{n}"\nversion = "{v}"\nsource = {{ registry = "x" }}\n' for n, v in noted.items()]
+    own = ", ".join(f'{{ name = "{name}" }}' for name in noted)
+    entries.append(f'[[package]]\nname = "penguins"\nsource = {{ editable = "." }}\ndependencies = [{own}]\n')
+    (project / "uv.lock").write_text("version = 1\n" + "\n".join(entries), encoding="utf-8")
+
+
+def released(project: Path, folder: Path) -> Path:
+    """Return a copy of a trained project with a written card, a locked environment and v1.0.0, live in prod."""
+    copy = folder / "penguins"
+    shutil.copytree(project, copy, symlinks=True)
+    lock(copy)
+    card = copy / "docs" / "model_card.md"
+    card.write_text(re.sub("(?m)^TODO.*$", "Known.", card.read_text(encoding="utf-8")), encoding="utf-8")
+    new_version(copy, "conf/config.yaml", "seed", "seed")
+    model("promote", "latest", "--to", "prod", cwd=copy)
+    return copy
+
+
+def new_version(project: Path, file: str, old: str, new: str) -> None:
+    path = project / file
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    run("dvc", "repro", cwd=project)
+    run("git", "add", "--all", cwd=project)
+    run("git", "commit", "--quiet", "--message", f"{new}", cwd=project)
+    model("release", cwd=project)
+
+
+def many_tags(project: Path, folder: Path, repeats: int) -> None:
+    title("history, show, and what is live: against gto")
+    for n in (1_000, 10_000):
+        copy = folder / f"tags{n}"
+        shutil.copytree(project, copy, symlinks=True)
+        versions.history(copy, n, 2 * n)
+        pairs = {
+            "history": (("history",), ("history", "penguins")),
+            "show a version": (("show", f"v2.{n // 2}.0"), ("show", f"penguins@v2.{n // 2}.0")),
+            "what is live": (("show", "prod", "--json"), ("show", "penguins#prod")),
+        }
+        times = 1 if n > 1_000 else max(3, repeats // 2)
+        for what, (ours, theirs) in pairs.items():
+            found = medians(
+                times,
+                ours=lambda ours=ours, copy=copy: model(*ours, cwd=copy),
+                gto=lambda theirs=theirs, copy=copy: run("gto", *theirs, cwd=copy),
+            )
+            ratio = found["gto"] / found["ours"]
+            print(
+                f"{n:>6,} versions, {2 * n:>6,} moves  {what:<15} {found['ours']:6.2f} s   gto {found['gto']:7.2f} s"
+                f"   {ratio:5.1f} times faster   (wanted at 1,000: at most 0.3 s, at least 20 times)",
+                flush=True,
+            )
+
+
+def start_up(project: Path, repeats: int) -> None:
+    title("model --help, and a refused command")
+    refused = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:], capture_output=True).returncode != 1)"
+    words = (sys.executable, "-m", "penguins.cli", "show", "v99.0.0")
+    found = medians(
+        repeats,
+        help=lambda: model("--help", cwd=project),
+        refused=lambda: run("python", "-c", refused, *words, cwd=project),
+        python=lambda: run("python", "-c", "pass", cwd=project),
+    )
+    print(f"--help    {found['help']:.2f} s   (wanted: under 0.25)")
+    print(f"refused   {found['refused'] - found['python']:.2f} s   (wanted: under 0.25)")
+
+
+def roll_back(project: Path, folder: Path, repeats: int) -> None:
+    title("model rollback")
+    there = []
+    for _ in range(repeats):
+        there.append(seconds(lambda: model("rollback", "--reason", "bench", cwd=project)))
+        model("promote", "latest", "--to", "prod", "--force", "--reason", "bench", cwd=project)
+    print(f"to a version that is materialised     {statistics.median(there):.2f} s   (wanted: under 1.5)")
+
+    large = folder / "large"
+    shutil.copytree(project, large, symlinks=True)
+    shutil.rmtree(large / ".releases")
+    run("git", "worktree", "prune", cwd=large)
+    (large / "conf" / "model" / "large.yaml").write_text(versions.LARGE_MODEL, encoding="utf-8")
+    gate = large / "conf" / "gate" / "default.yaml"
+    gate.write_text(re.sub(r"(floors|no_worse): .*", r"\1: {}", gate.read_text(encoding="utf-8")), encoding="utf-8")
+    gate.write_text(
+        gate.read_text(encoding="utf-8").replace("beats_baseline: true", "beats_baseline: false"), encoding="utf-8"
+    )
+    config = (large / "conf" / "config.yaml").read_text(encoding="utf-8")
+    chosen = re.search(r"  - model: \w+", config)
+    assert chosen
+    new_version(large, "conf/config.yaml", chosen[0], "  - model: large")
+    size = (large / "model" / "model.skops").stat().st_size / 1e6
+    model("promote", "latest", "--to", "prod", cwd=large)
+    good = run("git", "tag", "--list", "penguins@*", "--sort=-version:refname", cwd=large).split()[0]
+    new_version(large, "README.md", "# ", "# A ")
+    model("promote", "latest", "--to", "prod", cwd=large)
+    plain = folder / "plain"
+    shutil.copytree(large, plain, symlinks=True, ignore=shutil.ignore_patterns(".releases"))
+    times: dict[str, list[float]] = {"ours": [], "plain": []}
+    for _ in range(max(3, repeats // 2)):
+        shutil.rmtree(large / ".releases")
+        run("git", "worktree", "prune", cwd=large)
+        times["ours"].append(seconds(lambda: model("rollback", "--reason", "bench", cwd=large)))
+        model("promote", "latest", "--to", "prod", "--force", "--reason", "bench", cwd=large)
+        run("git", "checkout", "--quiet", "penguins@v1.0.0", cwd=plain)
+        run("dvc", "checkout", cwd=plain)
+        times["plain"].append(
+            seconds(lambda: (run("git", "checkout", "--quiet", good, cwd=plain), run("dvc", "checkout", cwd=plain)))
+        )
+    ours, other = statistics.median(times["ours"]), statistics.median(times["plain"])
+    print(f"to one that is not, {size:.0f} MB of model     {ours:.2f} s")
+    print(
+        f"git checkout and dvc checkout instead  {other:.2f} s   ratio {ours / other:.2f}   (wanted: at most 2)",
+        flush=True,
+    )
+
+
+def release_and_reproduce(project: Path, repeats: int) -> None:
+    title("release and reproduce: time beyond the training itself")
+    times = []
+    for n in range(repeats):
+        readme = project / "README.md"
+        readme.write_text(readme.read_text(encoding="utf-8") + f"\n{n}\n", encoding="utf-8")
+        run("git", "commit", "--quiet", "--all", "--message", f"Line {n}", cwd=project)
+        times.append(seconds(lambda: model("release", cwd=project)))
+    print(f"release                     {statistics.median(times):.2f} s")
+    found = medians(
+        1,
+        reproduce=lambda: model("reproduce", "latest", cwd=project),
+        repro=lambda: run("dvc", "repro", "--force", cwd=project),
+    )
+    print(f"reproduce                   {found['reproduce']:.2f} s, of which training {found['repro']:.2f} s: "
+          f"{found['reproduce'] - found['repro']:.2f} s beyond")  # fmt: skip
+
+
+def bytes_of_a_version(project: Path) -> None:
+    title("bytes that one more version costs when only a parameter changed")
+
+    def sizes() -> tuple[int, int]:
+        run("git", "gc", "--quiet", cwd=project)
+        git = sum(f.stat().st_size for f in (project / ".git" / "objects").rglob("*") if f.is_file())
+        storage = project / run("dvc", "config", "remote.storage.url", cwd=project).strip().removeprefix("../")
+        return git, sum(f.stat().st_size for f in storage.rglob("*") if f.is_file())
+
+    before = sizes()
+    new_version(project, "conf/model/linear.yaml", "C: 1.0", "C: 0.5")
+    after = sizes()
+    print(f"git {after[0] - before[0]:,} bytes, remote {after[1] - before[1]:,} bytes")
+
+
+def in_mlflow(project: Path, folder: Path) -> None:
+    title("the same life in MLflow 3.17 with SQLite")
+    environment = folder / "mlflow"
+    run("uv", "venv", "--quiet", "--python", sys.executable, environment, cwd=folder)
+    python = environment / "bin" / "python"
+    wanted = ("mlflow>=3.17,<3.18", "scikit-learn>=1.9,<1.10", "pandas", "pyarrow")
+    run("uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted, cwd=folder)
+    lives = [versions.mlflow_life(project, str(python), folder / "store") for _ in range(3)]
+    for step in lives[0]:
+        middle = statistics.median(life[step] for life in lives)
+        print(f"{step:<10}  {middle:6.2f} s   (in one process, imports not counted)")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--part", choices=("all", "pipeline", "versions"), default="all")
     parser.add_argument("--rows", type=int, default=1_000_000, help="the largest table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -241,10 +416,24 @@ def main() -> None:
         run("git", "config", "user.name", "Bench", cwd=project)
         run("git", "config", "user.email", "bench@example.com", cwd=project)
         run("dvc", "repro", cwd=project)
-        no_op(project, trivial, arguments.repeats)
-        forced(project, trivial, max(3, arguments.repeats // 2))
-        growth(folder, sorted({n for n in (10_000, 100_000) if n < arguments.rows} | {arguments.rows}))
-        model_files(project)
+        if arguments.part in ("all", "pipeline"):
+            no_op(project, trivial, arguments.repeats)
+            forced(project, trivial, max(3, arguments.repeats // 2))
+            growth(folder, sorted({n for n in (10_000, 100_000) if n < arguments.rows} | {arguments.rows}))
+            model_files(project)
+            run("git", "restore", ".", cwd=project)
+            run("dvc", "checkout", "--force", cwd=project)
+        if arguments.part in ("all", "versions"):
+            place = folder / "versions"
+            place.mkdir()
+            live = released(project, place)
+            many_tags(live, place, arguments.repeats)
+            start_up(live, arguments.repeats)
+            bytes_of_a_version(live)
+            model("promote", "latest", "--to", "prod", cwd=live)
+            release_and_reproduce(live, max(3, arguments.repeats // 2))
+            roll_back(live, place, arguments.repeats)
+            in_mlflow(live, place)
 
 
 if __name__ == "__main__":

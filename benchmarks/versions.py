@@ -1,7 +1,4 @@
-"""Measure versions and stages beside what a user would do instead: GTO, plain git and DVC, MLflow.
-
-Run by `benchmarks/run.py`.
-"""
+"""Histories and lives to measure: many tags in git, the same steps in MLflow, a model of 100 MB."""
 
 import json
 import shutil
@@ -81,3 +78,14 @@ def mlflow_life(project: Path, python: str, folder: Path) -> dict[str, float]:
         sys.exit(f"MLflow failed:\n{done.stderr}")
     times: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return times
+
+
+#: A network whose weights do not compress: 3000 times 4000 numbers of 8 bytes.
+LARGE_MODEL = """name: large
+estimator:
+  _target_: sklearn.neural_network.MLPClassifier
+  hidden_layer_sizes: [3000, 4000]
+  solver: lbfgs
+  max_iter: 1
+  random_state: ${compute.seed}
+"""

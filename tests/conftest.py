@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -103,18 +104,36 @@ def task(request):
 
 
 @pytest.fixture(scope="session")
-def trained_once(generate, run, commit, tmp_path_factory):
+def made_once(tmp_path_factory, worker_id):
+    """Return a function that has something made in a folder by the first worker that asks, for all of them."""
+    alone = worker_id == "master"
+    shared = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
+
+    def maker(name, make):
+        folder = shared / f"made-{name}"
+        with FileLock(shared / f"{name}.lock", timeout=TIMEOUT_SECONDS):
+            if not (folder / "ready").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                (folder / "ready").touch()
+        return folder
+
+    return maker
+
+
+@pytest.fixture(scope="session")
+def trained_once(generate, run, commit, made_once):
     """Return a function that gives a trained and committed project for a task, made once."""
-    made = {}
 
     def maker(task):
-        if task not in made:
-            project = generate(tmp_path_factory.mktemp(task), task=task)
+        def make(folder):
+            project = generate(folder, task=task)
             configure(run, project)
             run("dvc", "repro", cwd=project)
             commit(project, "Train")
-            made[task] = project
-        return made[task]
+
+        return made_once(task, make) / "penguins"
 
     return maker
 
@@ -247,29 +266,30 @@ def configure(run, project):
 
 
 @pytest.fixture(scope="session")
-def team_once(trained_once, run, commit, environment, lock_installed, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("team")
-    copy(trained_once("classification"), folder / "penguins")
-    team = Team(folder, run, environment)
-    run("git", "init", "--quiet", "--bare", "--initial-branch=main", team.origin, cwd=folder)
-    team.git("remote", "add", "origin", team.origin)
-    lock_installed(team.project)
-    write_card(team.project)
-    run("dvc", "repro", cwd=team.project)
-    commit(team.project, "Train a linear model")
-    team.model("release")
-    team.model("promote", "v1.0.0", "--to", "prod")
-    for old, new in (("model: linear", "model: random_forest"), ("features: default", "features: unscaled")):
-        config = team.project / "conf" / "config.yaml"
-        config.write_text(config.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-    run("dvc", "repro", cwd=team.project)
-    commit(team.project, "Train a forest")
-    team.model("release")
-    team.model("promote", "v1.1.0", "--to", "prod", "--reason", "better on the north")
-    # Worktrees know absolute paths; each test makes its own.
-    shutil.rmtree(team.project / ".releases")
-    team.git("worktree", "prune")
-    return team
+def team_once(trained_once, run, commit, environment, lock_installed, made_once):
+    def make(folder):
+        copy(trained_once("classification"), folder / "penguins")
+        team = Team(folder, run, environment)
+        run("git", "init", "--quiet", "--bare", "--initial-branch=main", team.origin, cwd=folder)
+        team.git("remote", "add", "origin", team.origin)
+        lock_installed(team.project)
+        write_card(team.project)
+        run("dvc", "repro", cwd=team.project)
+        commit(team.project, "Train a linear model")
+        team.model("release")
+        team.model("promote", "v1.0.0", "--to", "prod")
+        for old, new in (("model: linear", "model: random_forest"), ("features: default", "features: unscaled")):
+            config = team.project / "conf" / "config.yaml"
+            config.write_text(config.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+        run("dvc", "repro", cwd=team.project)
+        commit(team.project, "Train a forest")
+        team.model("release")
+        team.model("promote", "v1.1.0", "--to", "prod", "--reason", "better on the north")
+        # Worktrees know absolute paths; each test makes its own.
+        shutil.rmtree(team.project / ".releases")
+        team.git("worktree", "prune")
+
+    return Team(made_once("team", make), run, environment)
 
 
 @pytest.fixture

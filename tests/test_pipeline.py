@@ -29,8 +29,8 @@ def exp_params(run, project, name):
     return YAML(typ="safe").load(run("git", "show", f"{experiment['rev']}:params.yaml", cwd=project).stdout)
 
 
-def test_a_fresh_project_trains_a_good_model_and_then_has_nothing_to_do(trained_once, run, task):
-    project = trained_once(task)
+def test_a_fresh_project_trains_a_good_model_and_then_has_nothing_to_do(trained_once, run, task, tmp_path):
+    project = copy(trained_once(task), tmp_path / "penguins")
     few = metrics(project)
     if task == "classification":
         assert few["test"]["accuracy_low"] > 0.9

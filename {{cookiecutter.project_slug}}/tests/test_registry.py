@@ -30,7 +30,7 @@ def repository(tmp_path, versions, monkeypatch):
 
 def release(run, number, name="m"):
     run("commit", "--quiet", "--allow-empty", "-m", number)
-    run("tag", "-a", f"{name}@{number}", "-m", f"{name} {number}: a line\n\n{{}}")
+    run("tag", "-a", f"{name}@{number}", "-m", f"{name} {number}: a line\n\nno record")
 
 
 def move(run, stage, counter, target, kind="promote", source=None, at=NOW, name="m", project=None):
@@ -44,7 +44,7 @@ def move(run, stage, counter, target, kind="promote", source=None, at=NOW, name=
         "checks": ["a"],
     }
     message = project.event_message("line", event)
-    run("tag", "-a", f"{name}#{stage}#{counter}", f"{name}@{target}^{{commit}}", "-m", message, at=at)
+    run("tag", "-a", f"{name}#{stage}#{counter}", f"{name}@{target}" + "^{commit}", "-m", message, at=at)
 
 
 def test_what_is_live_goes_by_the_counter_not_by_the_clock(repository, versions):

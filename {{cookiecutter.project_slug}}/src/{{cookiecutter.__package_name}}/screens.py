@@ -132,7 +132,7 @@ def show(kept: "Record", version: "Version", registry: "Registry", as_json: bool
     made = (
         f"{trained.at}, {trained.seconds:.1f} s on {trained.host}"
         if trained
-        else "not known: released on another machine"
+        else "not known: released without the note of its training"
     )
     parent = kept.identity.parent
     print(f"{kept.identity.name} {version.name}: {kept.identity.title}")

@@ -43,8 +43,14 @@ def describe(seconds: float, threads: int) -> dict[str, Any]:
     }
 
 
-def note(sha256: str, described: dict[str, Any], folder: Path = NOTES) -> None:
-    """Keep a description under the hash of the model."""
+def note(sha256: str, described: dict[str, Any]) -> None:
+    """Keep a description under the hash of the model.
+
+    `dvc exp run --temp` and `--queue` run in a copy below `.dvc/tmp/exps/` that
+    is removed; the note goes to the project that it is a copy of.
+    """
+    copies = [place for place in Path.cwd().parents if place.parts[-3:] == (".dvc", "tmp", "exps")]
+    folder = (copies[0].parents[2] if copies else Path.cwd()) / NOTES
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{sha256}.{time.monotonic_ns()}"
     draft.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")

@@ -77,7 +77,7 @@ def card(git: Git, commit: str, kept: "Record", live: list[str]) -> str:
     when = (
         f"{trained.at}, {trained.seconds:.1f} s on {trained.host}"
         if trained
-        else "not known: on another machine than the release"
+        else "not known: released without the note of its training"
     )
     lines += [f"- trained: {when}", f"- author: {kept.governance.author}", ""]
     lines += [f"## Gate {kept.governance.gate.name}: {'passed' if kept.governance.gate.passed else 'not passed'}", ""]

@@ -264,7 +264,9 @@ def _notes(project: Project, source: derive.Source, remote: str | None, made: re
             "there is no git remote: the tag is only in this clone (git remote add origin URL; git push origin --tags)"
         )
     if made.governance.trained is None:
-        notes.append("it was trained on another machine, so the record says null for when, where and with which BLAS")
+        notes.append(
+            "this clone has no note of the training, so the record says null for when, where and with which BLAS"
+        )
     todo = card.placeholders(project.git, source.commit)
     stages: Any = project.rules("stages").get("need_card") or []
     if todo and stages:
