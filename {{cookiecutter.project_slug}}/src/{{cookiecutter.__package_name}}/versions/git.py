@@ -203,6 +203,8 @@ class Git:
         try:
             self.run("update-ref", "--stdin", text="\n".join(lines) + "\n")
         except GitError as error:
+            if all(self.try_run("rev-parse", "--verify", "--quiet", f"refs/tags/{n}") == v for n, v in refs.items()):
+                return  # another command of this clone fetched them just now
             if any(reason in error.stderr for reason in LOST_RACE):
                 raise TakenError([error.command], error.stderr) from None
             raise
