@@ -8,6 +8,7 @@ nor does anything change when a program only looks (`git rev-parse`, `dvc status
 """
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -80,32 +81,31 @@ def sound(team, live):
 
 def walk(team_once, run, environment, folder, killer, command, prepare, check, before="v1.1.0"):
     """Kill a command at each of its steps, in a fresh copy; then run it again."""
-    step = 0
-    while True:
-        place = folder / f"step {step}"
-        copy(team_once.folder, place)
-        team = Team(place, run, environment)
+
+    def place(name, source):
+        copy(source, folder / name)
+        team = Team(folder / name, run, environment)
         team.git("remote", "set-url", "origin", team.origin)
-        prepare(team)
-        (team.project / "mine.txt").write_text("not committed, not ignored\n", encoding="utf-8")
-        team.git("update-index", "--refresh", "-q")
-        exclude = team.project / ".git" / "info" / "exclude"
-        exclude.write_text("mine.txt\n", encoding="utf-8")
-        path = f"{killer}:{team.project / 'src'}"
-        if step == 0:
-            steps = team.model(*command, PYTHONPATH=path, KILL_AT="0").stderr.count("STEP ")
-            assert steps > 3
-        else:
-            killed = team.model(*command, PYTHONPATH=path, KILL_AT=str(step), fails=True)
-            assert killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), killed.output
-            sound(team, before)
-            assert (team.project / "mine.txt").read_text(encoding="utf-8").startswith("not committed")
-            again = team.model(*command, fails=None)
-            check(team, again)
+        return team, f"{killer}:{team.project / 'src'}"
+
+    ready, _ = place("ready", team_once.folder)
+    prepare(ready)
+    (ready.project / "mine.txt").write_text("not committed, not ignored\n", encoding="utf-8")
+    (ready.project / ".git" / "info" / "exclude").write_text("mine.txt\n", encoding="utf-8")
+    team, path = place("whole", ready.folder)
+    steps = team.model(*command, PYTHONPATH=path, KILL_AT="0").stderr.count("STEP ")
+    assert steps > 3
+    sound(team, before)
+    for step in range(1, steps + 1):
+        team, path = place(f"step {step}", ready.folder)
+        killed = team.model(*command, PYTHONPATH=path, KILL_AT=str(step), fails=True)
+        assert killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), killed.output
         sound(team, before)
-        if step == steps:
-            return steps
-        step += 1
+        assert (team.project / "mine.txt").read_text(encoding="utf-8").startswith("not committed")
+        again = team.model(*command, fails=None)
+        check(team, again)
+        sound(team, before)
+        shutil.rmtree(team.folder)
 
 
 def test_release(team_once, run, environment, tmp_path, killer):
@@ -193,6 +193,8 @@ def test_control_c_leaves_no_worktree(team, environment):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A test run in the background ignores Ctrl-C, and what it starts would, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         for line in running.stderr:

@@ -37,7 +37,9 @@ def status(json: Json = False) -> None:
     """Show what is live, what is newer, and what is wrong with the exact fix."""
     from .versions import status as module
 
-    screens.status(module.status(project()), json)
+    with screens.working() as say:
+        found = module.status(project(), say)
+    screens.status(found, json)
 
 
 @app.command()
@@ -45,7 +47,9 @@ def adopt(experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT")], json
     """Write an experiment's choices and values into conf/."""
     from .versions import adopt as module
 
-    screens.adopted(module.adopt(project(), experiment), json)
+    with screens.working() as say:
+        done = module.adopt(project(), experiment, say)
+    screens.adopted(done, json)
 
 
 @app.command()
@@ -56,7 +60,8 @@ def gate(
     """Judge what is trained here by the rules of conf/gate/; exit 1 if it does not pass."""
     from .versions import release as module
 
-    verdict = module.candidate(project(), against, screens.say)
+    with screens.working() as say:
+        verdict = module.candidate(project(), against, say)
     screens.verdict(verdict, json)
     if not verdict.passed:
         raise typer.Exit(1)
@@ -73,7 +78,9 @@ def release(
 
     if bump not in (None, "major", "minor", "patch"):
         raise typer.BadParameter("major, minor or patch", param_hint="--bump")
-    screens.released(module.release(project(), title, bump, screens.say), json)  # type: ignore[arg-type]
+    with screens.working() as say:
+        done = module.release(project(), title, bump, say)  # type: ignore[arg-type]
+    screens.released(done, json)
 
 
 @app.command()
@@ -87,7 +94,9 @@ def promote(
     """Make a version live in a stage, after it has been proven to work."""
     from .versions import promote as module
 
-    screens.moved(module.promote(project(), version, to, reason, force, screens.say), json)
+    with screens.working() as say:
+        done = module.promote(project(), version, to, reason, force, say)
+    screens.moved(done, json)
 
 
 @app.command()
@@ -101,7 +110,9 @@ def rollback(
     """Put the last good version back that was live before; needs --reason."""
     from .versions import promote as module
 
-    screens.moved(module.rollback(project(), stage, reason, to, force, screens.say), json)
+    with screens.working() as say:
+        done = module.rollback(project(), stage, reason, to, force, say)
+    screens.moved(done, json)
 
 
 @app.command()
@@ -133,7 +144,8 @@ def diff(
     """Show what changed between two versions: metrics, code, data, params, packages, live periods."""
     from .versions import diff as module
 
-    sections = module.diff(project(), old, new)
+    with screens.working() as say:
+        sections = module.diff(project(), old, new, say)
     if markdown:
         print(module.markdown(sections))
     else:
@@ -152,7 +164,12 @@ def verify(
     found = project()
     registry = found.registry()
     chosen = list(registry.versions.values()) if every else [registry.get(version)]
-    results = [module.verify(found, one, registry) for one in screens.progress(chosen, "verifying")]
+    results = []
+    with screens.working() as say:
+        tick = say(f"verifying {len(chosen)} version{'s' * (len(chosen) != 1)}", len(chosen))
+        for result in module.verify(found, chosen, registry):
+            results.append(result)
+            tick()
     screens.verified(results, json)
     if not all(result.sound for result in results):
         raise typer.Exit(1)
@@ -163,7 +180,8 @@ def reproduce(version: VersionName = "latest", json: Json = False) -> None:
     """Train a version again in a clean worktree, and compare every output; exit 1 if one differs."""
     from .versions import reproduce as module
 
-    compared = module.reproduce(project(), version, screens.say)
+    with screens.working() as say:
+        compared = module.reproduce(project(), version, say)
     screens.reproduced(compared, json)
     if not compared.identical:
         raise typer.Exit(1)
@@ -177,7 +195,9 @@ def checkout(
     """Put the whole workspace at a version: code, conf, data, model."""
     from .versions import checkout as module
 
-    screens.checked_out(module.checkout(project(), version, screens.say), json)
+    with screens.working() as say:
+        done = module.checkout(project(), version, say)
+    screens.checked_out(done, json)
 
 
 @app.command()

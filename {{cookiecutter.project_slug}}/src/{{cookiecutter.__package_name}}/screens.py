@@ -1,10 +1,11 @@
 """What the `model` command prints: tables and colours on a terminal, plain text in a pipe, JSON on request."""
 
+import contextlib
 import dataclasses
 import json as jsonlib
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .errors import ProjectError
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from .versions.checkout import CheckedOut
     from .versions.diff import Section
     from .versions.history import Entry, Period
+    from .versions.progress import Say, Tick
     from .versions.promote import Moved
     from .versions.record import Gate, Record
     from .versions.registry import Registry, Version
@@ -21,12 +23,32 @@ if TYPE_CHECKING:
     from .versions.status import Status
     from .versions.verify import Verified
 
-T = TypeVar("T")
+
+@contextlib.contextmanager
+def working() -> "Iterator[Say]":
+    """Tell what is being done on standard error, so that JSON stays JSON: bars on a terminal, else lines."""
+    if not sys.stderr.isatty():
+        yield _line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    parts = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*parts, console=Console(stderr=True), transient=True) as bars:
+
+        def begin(text: str, total: int | None = None) -> "Tick":
+            for task in bars.task_ids:  # what was begun before has ended
+                bars.stop_task(task)
+                bars.update(task, visible=False)
+            number = bars.add_task(text, total=total)
+            return lambda: bars.advance(number)
+
+        yield begin
 
 
-def say(text: str) -> None:
-    """Tell what is being done, on standard error, so that JSON stays JSON."""
+def _line(text: str, total: int | None = None) -> "Tick":  # noqa: ARG001 (the signature of Say)
     print(f"{text} ...", file=sys.stderr, flush=True)
+    return lambda: None
 
 
 def error(problem: ProjectError) -> None:
@@ -247,17 +269,6 @@ def status(found: "Status", as_json: bool) -> None:
         print("nothing is wrong")
     for problem in found.problems:
         print(f"  - {problem.what}\n    fix: {problem.fix}")
-
-
-def progress(items: "Sequence[T]", what: str) -> "Iterator[T]":
-    """Go through items, with a bar on a terminal."""
-    if len(items) < 2 or not sys.stderr.isatty():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(items, what, console=Console(stderr=True), transient=True)
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

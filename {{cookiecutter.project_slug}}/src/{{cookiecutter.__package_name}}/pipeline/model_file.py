@@ -181,11 +181,12 @@ def from_bytes(content: bytes, name: str) -> Any:
 
     from . import features  # noqa: F401  (the file may hold its transformers)
 
-    untrusted = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
-    if untrusted:
+    try:
+        return skops.io.loads(content, trusted=list(TRUSTED_TYPES))
+    except skops.io.exceptions.UntrustedTypesFoundException:
+        untrusted = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
         raise ProjectError(
             f"{name} holds types that nobody has reviewed: {', '.join(untrusted)}",
             "loading a model creates objects of the types that its file names",
             f"look at their code; if they are safe, add them to TRUSTED_TYPES in {Path(__file__).name}",
-        )
-    return skops.io.loads(content, trusted=list(TRUSTED_TYPES))
+        ) from None

@@ -18,10 +18,11 @@ OUT = Path("data/prepared")
 
 @dataclass(frozen=True)
 class Prepared:
-    """The split table; each part an Arrow table with the same columns."""
+    """The split table; each part an Arrow table with the same columns, and the test rows' other columns."""
 
     columns: list[Column]
     parts: dict[str, pa.Table]
+    left_out: pa.Table
     raw: dict[str, int]
     notes: list[str]
 
@@ -73,7 +74,8 @@ def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared
     _check_classes(result, data.target, task, how)
     notes.append(", ".join(f"{name}: {part.num_rows} rows" for name, part in result.items()))
     size = {"files": len(raw.origins), "rows": raw.arrow.num_rows, "columns": raw.arrow.num_columns}
-    return Prepared(chosen, result, size, notes)
+    other = kept.drop_columns([column.name for column in chosen]).filter(pa.array(parts == split.PARTS.index("test")))
+    return Prepared(chosen, result, other, size, notes)
 
 
 def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: str, notes: list[str]) -> pa.Array:
@@ -209,7 +211,7 @@ def main() -> None:
     params = config.read_params()
     prepared = prepare(params.data, params.task, params.split)
     OUT.mkdir(parents=True, exist_ok=True)
-    for name, part in prepared.parts.items():
+    for name, part in {**prepared.parts, "left_out": prepared.left_out}.items():
         # pandas' own metadata is left out: it holds versions and would tie the bytes to them.
         pa.parquet.write_table(
             part.replace_schema_metadata(None).combine_chunks(), OUT / f"{name}.parquet", compression="zstd"

@@ -12,6 +12,7 @@ import yaml
 from ..errors import ProjectError
 from . import derive, yaml_edit
 from .interface import differences
+from .progress import Say, silent
 from .project import PACKAGE, Project, listed
 from .yaml_edit import NotThereError
 from .yaml_file import read_yaml
@@ -38,7 +39,7 @@ class Adopted:
     notes: tuple[str, ...]
 
 
-def adopt(project: Project, experiment: str) -> Adopted:
+def adopt(project: Project, experiment: str, say: Say = silent) -> Adopted:
     """Write what an experiment was run with into the files of `conf/`, and prove it by composing them.
 
     Parameters
@@ -46,6 +47,7 @@ def adopt(project: Project, experiment: str) -> Adopted:
     project : Project
     experiment : str
         A name from `dvc exp show`, or a commit.
+    say : callable
 
     Raises
     ------
@@ -60,6 +62,7 @@ def adopt(project: Project, experiment: str) -> Adopted:
         )
     wanted = read_yaml(content, "params.yaml")
     with project.lock(), tempfile.TemporaryDirectory() as scratch:
+        say(f"writing {experiment} into a copy of {CONF}/ and composing it")
         draft = Path(scratch, CONF)
         shutil.copytree(project.root / CONF, draft)
         before = _compose(project, draft)

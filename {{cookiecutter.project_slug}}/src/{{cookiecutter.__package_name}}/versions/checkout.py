@@ -6,8 +6,9 @@ from pathlib import Path
 from ..errors import ProjectError
 from . import derive, dvc_repo
 from .git import GitError, last_line
+from .progress import Say, silent
 from .project import Project, listed
-from .restore import Say, read_json, write_json
+from .restore import read_json, write_json
 
 #: There while a checkout is under way; after a crash it tells that what is half there was saved before.
 JOURNAL = Path(".dvc/tmp/model-checkout.json")
@@ -35,7 +36,7 @@ class CheckedOut:
     outputs: int
 
 
-def checkout(project: Project, name: str, say: Say = lambda _: None) -> CheckedOut:
+def checkout(project: Project, name: str, say: Say = silent) -> CheckedOut:
     """Put code, configuration, data, model and metrics of a version into the workspace.
 
     Parameters
@@ -65,18 +66,17 @@ def checkout(project: Project, name: str, say: Say = lambda _: None) -> CheckedO
                 "a checkout would overwrite it",
                 "git commit (and dvc repro or dvc add before), or git stash, then the same command again",
             )
-        say(f"looking at every object of {name}")
         source = derive.source(git, project.store, commit, project.model_path)
         wanted = project.store.objects(source.outs)
-        bad = project.store.unsound(wanted)
+        bad = project.store.unsound(wanted, say(f"checking {len(wanted)} objects of {name}", len(wanted)))
         if bad:
-            say(f"fetching {len(bad)} objects")
-            project.store.fetch(bad)
+            project.store.fetch(bad, say(f"fetching {len(bad)} objects", len(bad)))
+        say(f"checking out {name}")
         write_json(project.root / JOURNAL, {"before": here, "target": target})
         _switch(project, target, commit)
         dvc_repo.run(project.root, "checkout", "--force")
         (project.root / JOURNAL).unlink(missing_ok=True)
-        return CheckedOut(target, commit, here, len(source.outs))
+        return CheckedOut(name, commit, project.registry().by_commit.get(here, here), len(source.outs))
 
 
 def _journal(project: Project) -> dict[str, str] | None:

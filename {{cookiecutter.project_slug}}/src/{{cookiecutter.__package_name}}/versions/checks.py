@@ -82,35 +82,24 @@ def branch(project: Project, remote: str | None) -> list[Problem]:
 
 def pipeline(project: Project) -> list[Problem]:
     """Check that what is committed is what `conf/`, data and code make."""
-    found = [
-        Problem(f"{name} is not committed", f"dvc repro, then git add {name} && git commit")
-        for name in _absent(project)
-    ]
-    if found:
-        return found
-    found += lock_file(project)
+    absent = [name for name in NEEDED if project.git.file("HEAD", name) is None]
+    if absent:
+        names = ", ".join(absent)
+        return [Problem(f"not committed: {names}", "dvc repro, then git add --all && git commit")]
+    found = lock_file(project)
     problem = stale_params(project)
     if problem:
         found.append(Problem(problem, "dvc repro, then commit; to keep an experiment's values: model adopt EXP"))
     try:
         for stage, reasons in dvc_repo.stale(project.root).items():
             found.append(Problem(f"{stage} is out of date: {_words(reasons)}", _fix(stage)))
-        changed = dvc_repo.unsaved(project.root)
     except ProjectError as error:
         return [*found, Problem(error.what, error.fix)]
-    if changed and not found:
-        found.append(
-            Problem(f"changed since they were made: {', '.join(changed[:5])}", "dvc checkout --force, or dvc repro")
-        )
     if not project.store.has_remote():
         found.append(
             Problem("there is no DVC remote", "dvc remote add --default storage FOLDER-OR-URL, then commit .dvc/config")
         )
     return found + _untracked_inputs(project)
-
-
-def _absent(project: Project) -> list[str]:
-    return [name for name in NEEDED if project.git.file("HEAD", name) is None]
 
 
 def lock_file(project: Project) -> list[Problem]:
@@ -190,13 +179,11 @@ def _untracked_inputs(project: Project) -> list[Problem]:
 
 def objects(project: Project, source: Source) -> list[Problem]:
     """Check that files of git which stages made are those that they made, and that no folder's list is lost."""
-    import hashlib
-
     found = []
     for out in source.outs:
         if not out.cached and out.md5:
             content = project.git.file(source.commit, out.path) or b""
-            if hashlib.md5(content, usedforsecurity=False).hexdigest() != out.md5:
+            if dvc_repo.name_of(content) != out.md5:
                 found.append(
                     Problem(f"{out.path} is not what {out.source} made", "dvc repro, then git add --all && git commit")
                 )

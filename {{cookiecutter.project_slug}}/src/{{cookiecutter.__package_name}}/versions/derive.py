@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ProjectError
 from . import record
-from .dvc_repo import Out, Store
+from .dvc_repo import Out, Store, name_of
 from .git import Git
 from .record import Record, digest
 from .yaml_file import read_yaml
@@ -169,7 +169,7 @@ def _modules(source: Source, deps: dict[str, str]) -> str:
     for path, md5 in sorted(deps.items()):
         if path.endswith(".py"):
             content = source.blob(path)
-            if _md5(content) != md5:
+            if name_of(content) != md5:
                 raise ProjectError(
                     f"{path} of {source.where} is not the file that ran",
                     "dvc.lock noted another content when the stage ran",
@@ -177,12 +177,6 @@ def _modules(source: Source, deps: dict[str, str]) -> str:
                 )
             lines.append(f"{digest(content)}  {path}\n")
     return digest("".join(lines).encode())
-
-
-def _md5(content: bytes) -> str:
-    from hashlib import md5
-
-    return md5(content, usedforsecurity=False).hexdigest()
 
 
 def _data(source: Source, params: dict[str, Any]) -> record.Data:

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import ProjectError
 from . import card, interface
 from .history import periods
+from .progress import Say, silent
 from .project import PACKAGE, Project, one_line
 from .record import Record
 from .registry import Registry
@@ -36,7 +37,7 @@ class Section:
     rows: tuple[tuple[str, ...], ...]
 
 
-def diff(project: Project, old: str, new: str) -> tuple[Section, ...]:
+def diff(project: Project, old: str, new: str, say: Say = silent) -> tuple[Section, ...]:
     """Compare two versions: metrics, code, data, params, packages, live periods.
 
     Parameters
@@ -44,7 +45,9 @@ def diff(project: Project, old: str, new: str) -> tuple[Section, ...]:
     project : Project
     old, new : str
         Versions.
+    say : callable
     """
+    say("comparing records, code and data")
     known = project.registry()
     a, b = known.get(old), known.get(new)
     before, now = project.record(a), project.record(b)

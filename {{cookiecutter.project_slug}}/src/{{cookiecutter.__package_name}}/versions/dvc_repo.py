@@ -17,9 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import ProjectError
+from .progress import Tick
 
-#: Called after each object that is done.
-Tick = Callable[[], None]
 #: Objects that are asked for, sent or fetched at once.
 JOBS = 8
 #: From so many objects on, one listing of the remote is quicker than a question for each.
@@ -135,14 +134,10 @@ class Store:
 
     def is_sound(self, oid: str) -> bool:
         """Tell whether an object is in the cache and has the content that its name says."""
-        digest = md5(usedforsecurity=False)
         try:
-            with self.path(oid).open("rb") as file:
-                while chunk := file.read(CHUNK_BYTES):
-                    digest.update(chunk)
+            return _md5_of(self.path(oid)) == oid.removesuffix(".dir")
         except OSError:
             return False
-        return digest.hexdigest() == oid.removesuffix(".dir")
 
     def read(self, oid: str) -> bytes:
         """Return an object's content, fetched if the cache lacks it or holds something else."""
@@ -192,12 +187,12 @@ class Store:
         draft = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             self.remote.fs.get_file(self.remote.oid_to_path(oid), os.fspath(draft))
-            digest = md5(draft.read_bytes(), usedforsecurity=False).hexdigest()
-            if digest != oid.removesuffix(".dir"):
+            found = _md5_of(draft)
+            if found != oid.removesuffix(".dir"):
                 raise ProjectError(
-                    f"the remote holds other bytes for {oid}: their md5 is {digest}",
+                    f"the remote holds other bytes for {oid}: their md5 is {found}",
                     "it was damaged or replaced there; nothing was taken from it",
-                    "in a clone that still has it: dvc push --remote of another store, or restore the store's backup",
+                    f"delete {self.remote.oid_to_path(oid)}, then in a clone that still has it: dvc push --all-tags",
                 )
             draft.chmod(0o444)  # as DVC keeps its objects
             draft.replace(target)
@@ -207,7 +202,7 @@ class Store:
 
     # --- the remote ---
 
-    def lacking(self, objects: Iterable[str]) -> list[str]:
+    def lacking(self, objects: Iterable[str], tick: Tick = lambda: None) -> list[str]:
         """Return the objects that the remote does not list, or lists with another size than the cache's."""
         wanted = list(objects)
         fs = self.remote.fs
@@ -219,7 +214,8 @@ class Store:
             try:
                 size = fs.info(self.remote.oid_to_path(oid)).get("size")
             except FileNotFoundError:
-                return oid
+                size = None
+            tick()
             return None if self._fits(oid, size) else oid
 
         found: list[str] = self._try(lambda: [oid for oid in self._map(check, wanted) if oid])
@@ -299,14 +295,64 @@ def run(root: Path, *arguments: str, python: str = sys.executable, **variables: 
     return done.stdout
 
 
+def checkout(root: Path, *paths: str) -> None:
+    """Check outputs out of the cache into another worktree.
+
+    In this process and by output: starting DVC takes longer than the
+    checkout, and so does the graph of stages that `dvc checkout PATH` builds.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc_data.hashfile.checkout import CheckoutError
+
+    try:
+        for out in Repo(str(root)).index.outs:
+            if Path(out.fs_path).relative_to(root).as_posix() in paths:
+                out.checkout(force=True)
+    except (DvcException, CheckoutError) as error:
+        raise ProjectError(
+            f"dvc checkout of {', '.join(paths)} failed: {error}",
+            "the cache could not be read, or the files not be written",
+            "mend that, then the same command again",
+        ) from None
+
+
+def name_of(content: bytes) -> str:
+    """Return the name of the object that has this content."""
+    return md5(content, usedforsecurity=False).hexdigest()
+
+
+def _md5_of(path: Path) -> str:
+    digest = md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def stale(root: Path) -> dict[str, Any]:
-    """Return the stages that `dvc repro` would run, with DVC's reasons."""
-    found: dict[str, Any] = json.loads(run(root, "status", "--json") or "{}")
+    """Return the stages that `dvc repro` would run, with DVC's reasons; asked in this process, which takes less time.
+
+    It waits while another dvc command is at work.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        found: dict[str, Any] = Repo(str(root), _wait_for_lock=True).status()
+    except DvcException as error:
+        raise ProjectError(f"dvc status failed: {error}", "DVC says so", "dvc status shows more") from None
     return found
 
 
 def unsaved(root: Path) -> list[str]:
-    """Return the tracked paths of the workspace whose content `dvc.lock` and `.dvc` files do not name."""
-    found = json.loads(run(root, "data", "status", "--json", "--granular") or "{}").get("uncommitted", {})
-    changed = [str(path) for kind in ("modified", "added", "renamed") for path in found.get(kind, [])]
-    return sorted(changed)
+    """Return the outputs and inputs of the workspace that are neither gone nor in the cache as they are."""
+    found = [
+        path
+        for reasons in stale(root).values()
+        for reason in reasons
+        if isinstance(reason, dict)
+        for path, state in reason.get("changed outs", {}).items()
+        if state != "deleted"
+    ]
+    return sorted(found)

@@ -1,5 +1,6 @@
 """The gate: whether a candidate is good enough, and no worse than what is live, by the rules of `conf/gate/`."""
 
+import io
 import json
 import tempfile
 from dataclasses import dataclass
@@ -9,14 +10,16 @@ from typing import Any
 from ..errors import ProjectError
 from . import record, restore
 from .derive import Source
+from .progress import Say, silent
 from .project import Project
 from .registry import Registry
-from .restore import Say, package_of
+from .restore import package_of
 from .yaml_file import read_yaml
 
 #: Metrics of which less is better.
 LOSSES = frozenset({"log_loss", "rmse", "mae"})
 TEST = "data/prepared/test.parquet"
+LEFT_OUT = "data/prepared/left_out.parquet"
 PREDICTIONS = "predictions/test.parquet"
 
 
@@ -40,7 +43,7 @@ class Judge:
 
 
 def judge(
-    project: Project, source: Source, registry: Registry, say: Say = lambda _: None, against: str | None = ""
+    project: Project, source: Source, registry: Registry, say: Say = silent, against: str | None = ""
 ) -> record.Gate:
     """Judge a candidate by the rules of its own `params.yaml`.
 
@@ -141,8 +144,7 @@ def _compare(
         else:
             say(f"the test rows are others than those of {against}: it predicts them in its release directory")
             release = restore.materialise(project, live, say)
-            rows = Path(scratch, "test.parquet")
-            rows.write_bytes(store.read(test.md5))
+            rows = _every_column(source, Path(scratch, "test.parquet"))
             module = f"{package_of(release.folder)}.pipeline.score"
             project.python(module, str(rows), str(theirs), cwd=release.folder, python=release.python)
         asked = {
@@ -157,6 +159,18 @@ def _compare(
         module = f"{__package__.rpartition('.')[0]}.pipeline.compare"
         found: dict[str, Any] = json.loads(project.python(module, text=json.dumps(asked)))
     return found
+
+
+def _every_column(source: Source, target: Path) -> Path:
+    """Write the test rows with the columns that the candidate leaves out: the live version may take them."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(io.BytesIO(source.read(TEST)))
+    other = pq.read_table(io.BytesIO(source.read(LEFT_OUT)))
+    for name in other.column_names:
+        table = table.append_column(name, other[name])
+    pq.write_table(table, target)
+    return target
 
 
 def _path(source: Source, path: str) -> str:

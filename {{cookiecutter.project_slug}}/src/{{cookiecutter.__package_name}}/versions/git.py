@@ -14,15 +14,13 @@ from ..errors import ProjectError
 NETWORK_SECONDS = 120
 #: git answers these when another tag of the name came first: from the server, or from the local check of a lease.
 LOST_RACE = ("already exists", "stale info", "reference already exists", "cannot lock ref", "failed to update ref")
-#: The hash that stands for "no such ref".
-ABSENT = "0" * 40
 
 
 class GitError(ProjectError):
     """A git command that failed; `stderr` says why, in git's words."""
 
     def __init__(self, arguments: Sequence[str], stderr: str) -> None:
-        self.command, self.stderr = " ".join(arguments), stderr.strip()
+        self.arguments, self.stderr = arguments, stderr.strip()
         super().__init__(
             f"git {' '.join(arguments[:2])} failed: {last_line(stderr)}",
             "git says so",
@@ -148,6 +146,22 @@ class Git:
 
     # --- tags ---
 
+    def tags(self, hashes: Sequence[str]) -> list[str]:
+        """Return the text of each tag object, with one call of git for all."""
+        answer = self.run_bytes("cat-file", "--batch", content="\n".join(hashes).encode())
+        found, place = [], 0
+        for _ in hashes:
+            head, _, _ = answer[place:].partition(b"\n")
+            place += len(head) + 1
+            size = int(head.split()[2])
+            found.append(answer[place : place + size].decode("utf-8", "surrogateescape"))
+            place += size + 1
+        return found
+
+    def tag_names(self, *patterns: str) -> set[str]:
+        """Return the names of the tags that are here, by patterns of whole refs."""
+        return set(self.run("for-each-ref", "--format=%(refname:strip=2)", *patterns).splitlines())
+
     def tag_object(self, name: str, commit: str, message: str, sign: bool = False) -> str:
         """Write an annotated tag to the object store, without a ref; return its hash.
 
@@ -196,7 +210,7 @@ class Git:
                 if all(there.get(name) == value for name, value in refs.items()):
                     pass  # it arrived; only the answer was lost
                 elif any(name in there for name in refs):
-                    raise TakenError(error.command, error.stderr) from None
+                    raise TakenError(error.arguments, error.stderr) from None
                 else:
                     raise
         lines = [f"create refs/tags/{name} {value}" for name, value in refs.items()]
@@ -206,7 +220,7 @@ class Git:
             if all(self.try_run("rev-parse", "--verify", "--quiet", f"refs/tags/{n}") == v for n, v in refs.items()):
                 return  # another command of this clone fetched them just now
             if any(reason in error.stderr for reason in LOST_RACE):
-                raise TakenError([error.command], error.stderr) from None
+                raise TakenError(error.arguments, error.stderr) from None
             raise
 
     def remote_tags(self, remote: str) -> dict[str, str]:

@@ -3,10 +3,8 @@
 import json
 from typing import Any, Literal
 
-from .derive import Source
 from .dvc_repo import Store
 from .record import Record
-from .yaml_file import read_yaml
 
 Bump = Literal["major", "minor", "patch"]
 
@@ -46,22 +44,15 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return found
 
 
-def bump(parent: Record, source: Source, store: Store) -> tuple[Bump, str]:
+def bump(parent: Record, now: Record, store: Store) -> tuple[Bump, str]:
     """Return which part of the version number rises after a parent, and why.
 
     Major when the interface changed, minor when data, code or params did,
     patch when only the environment or documentation did.
     """
-    from . import derive
-
-    new = json.loads(source.read(f"{source.model_path}/interface.json"))
-    different = changes(of(store, parent), new)
+    different = changes(of(store, parent), of(store, now))
     if different:
         return "major", different[0] + (f" and {len(different) - 1} more changes" if len(different) > 1 else "")
-    params = read_yaml(source.blob("params.yaml"), "params.yaml")
-    placeholder = parent.governance.gate
-    identity = parent.identity
-    now = derive.derive(source, identity, placeholder)
     for what, before, after in (
         ("data", parent.data.inputs, now.data.inputs),
         ("code", parent.code.stages, now.code.stages),
@@ -69,15 +60,14 @@ def bump(parent: Record, source: Source, store: Store) -> tuple[Bump, str]:
         ("params", parent.params.sha256, now.params.sha256),
     ):
         if before != after:
-            detail = _params_changed(parent, params) if what == "params" else ""
-            return "minor", f"{what} changed{detail}"
+            return "minor", f"{what} changed{_params_changed(parent, now) if what == 'params' else ''}"
     return "patch", "only the environment or documentation changed"
 
 
-def _params_changed(parent: Record, now: dict[str, Any]) -> str:
-    if parent.params.config is None:
+def _params_changed(parent: Record, now: Record) -> str:
+    if parent.params.config is None or now.params.config is None:
         return ""
-    names = [key for key, _, _ in differences(parent.params.config, now)]
+    names = [key for key, _, _ in differences(parent.params.config, now.params.config)]
     return f": {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 

@@ -57,18 +57,38 @@ class Project:
 
     def record(self, version: Version) -> "Record":
         """Return the record in a version's tag."""
+        return next(iter(self.records([version]).values()))
+
+    def records(self, versions: Sequence[Version], lenient: bool = False) -> "dict[str, Record]":
+        """Return the records of versions by name; `lenient` leaves out those that cannot be read."""
         from . import record
 
-        message = self.git.run("cat-file", "tag", version.tag).partition("\n\n")[2]
-        return record.parse(message, f"{self.name}@{version.name}")
+        found = {}
+        for version, text in zip(versions, self.git.tags([version.tag for version in versions]), strict=True):
+            try:
+                found[version.name] = record.parse(text.partition("\n\n")[2], f"{self.name}@{version.name}")
+            except ProjectError:
+                if not lenient:
+                    raise
+        return found
+
+    def mismatch(self, version: Version, kept: "Record") -> str | None:
+        """Return how a tag and the record in it contradict each other, or None."""
+        identity = kept.identity
+        if (identity.name, identity.version, kept.code.commit) == (self.name, version.name, version.commit):
+            return None
+        return (
+            f"the tag {self.name}@{version.name} was moved or edited: it is at {version.commit[:10]}, "
+            f"its record is of {identity.name} {identity.version} at {kept.code.commit[:10]}"
+        )
 
     @property
     def releases(self) -> Path:
         return self.root / RELEASES
 
-    def rules(self, group: str) -> dict[str, Any]:
-        """Return a config group of the commit that is checked out, from its `params.yaml`."""
-        content = self.git.file("HEAD", "params.yaml")
+    def rules(self, group: str, rev: str = "HEAD") -> dict[str, Any]:
+        """Return a config group of a commit, from its `params.yaml`; left out: the one that is checked out."""
+        content = self.git.file(rev, "params.yaml")
         block = read_yaml(content, "params.yaml").get(group) if content else None
         return block if isinstance(block, dict) else {}
 

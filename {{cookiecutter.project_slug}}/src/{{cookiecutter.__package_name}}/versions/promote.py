@@ -6,9 +6,10 @@ from typing import Any
 from ..errors import ProjectError
 from . import card, interface, restore
 from .git import GitError, TakenError, last_line
+from .progress import Say, silent
 from .project import Project, event_message, one_line
 from .registry import STAGE_NAME, Event, Registry, Version
-from .restore import Release, Say
+from .restore import Release
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,7 @@ class Moved:
     notes: tuple[str, ...] = ()
 
 
-def promote(
-    project: Project, name: str, stage: str, reason: str = "", force: bool = False, say: Say = lambda _: None
-) -> Moved:
+def promote(project: Project, name: str, stage: str, reason: str = "", force: bool = False, say: Say = silent) -> Moved:
     """Make a version live in a stage.
 
     Parameters
@@ -77,10 +76,7 @@ def promote(
             "--force needs a reason", "the audit log must say why a rule was passed over", 'add --reason "why"'
         )
     with project.lock():
-        remote = project.git.remote()
-        if remote:
-            project.git.fetch_tags(remote)
-        registry = project.registry()
+        remote, registry = _latest(project)
         version = registry.get(name)
         source = registry.live(stage)
         if source == version.name:
@@ -103,7 +99,7 @@ def rollback(
     reason: str,
     to: str | None = None,
     force: bool = False,
-    say: Say = lambda _: None,
+    say: Say = silent,
 ) -> Moved:
     """Put the last good version back that was live before; quarantine the one that is left.
 
@@ -128,10 +124,7 @@ def rollback(
     if not reason:
         raise ProjectError("a roll-back needs a reason", "the audit log must say why", 'add --reason "why"')
     with project.lock():
-        remote = project.git.remote()
-        if remote:
-            project.git.fetch_tags(remote)
-        registry = project.registry()
+        remote, registry = _latest(project)
         source = registry.live(stage)
         if source is None:
             raise ProjectError(
@@ -153,6 +146,14 @@ def rollback(
                 continue
             return _move(project, registry, "rollback", stage, source, release, reason, force, checks, remote, notes)
     raise AssertionError("the last candidate returns or raises")
+
+
+def _latest(project: Project) -> tuple[str | None, Registry]:
+    """Return the git remote and the registry with all that is known there."""
+    remote = project.git.remote()
+    if remote:
+        project.git.fetch_tags(remote)
+    return remote, project.registry()
 
 
 def _candidates(registry: Registry, stage: str, to: str | None) -> list[Version]:
@@ -259,10 +260,7 @@ def _move(
     notes: list[str] | None = None,
 ) -> Moved:
     git, target = project.git, release.version.name
-    counter = max((event.counter for event in registry.events.get(stage, [])), default=0) + 1
-    odd = [tag.name.rpartition("#")[2] for tag in registry.odd if tag.name.startswith(f"{project.name}#{stage}")]
-    counter = max([counter, *(int(number) + 1 for number in odd if number.isdecimal())])
-    name = f"{project.name}#{stage}#{counter}"
+    name = f"{project.name}#{stage}#{registry.next_counter(stage)}"
     event = {
         "schema": 1,
         "kind": kind,

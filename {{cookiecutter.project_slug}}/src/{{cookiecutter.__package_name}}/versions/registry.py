@@ -160,6 +160,12 @@ class Registry:
                     found.pop(stage, None)
         return found
 
+    def next_counter(self, stage: str) -> int:
+        """Return the number of a stage's next tag; tags that do not count have taken theirs, too."""
+        name = re.compile(rf"{re.escape(self.name)}#{re.escape(stage)}!?#(\d+)")
+        odd = [int(match[1]) for tag in self.odd if (match := name.fullmatch(tag.name))]
+        return max([0, *(event.counter for event in self.events.get(stage, [])), *odd]) + 1
+
     def previously_live(self, stage: str) -> list[str]:
         """Return the versions that a stage held before the one that it holds, last one first."""
         seen = [event.target for event in reversed(self.events.get(stage, [])) if event.target]

@@ -7,9 +7,9 @@ from ..errors import ProjectError
 from . import checks, derive, gate, interface, record
 from .checks import Problem
 from .git import GitError, TakenError, last_line
+from .progress import Say, silent
 from .project import Project, listed, one_line
 from .registry import Registry, Version
-from .restore import Say
 
 #: How often a lost race for the number is tried again.
 RACES = 10
@@ -43,7 +43,7 @@ class Released:
 
 
 def release(
-    project: Project, title: str | None = None, part: interface.Bump | None = None, say: Say = lambda _: None
+    project: Project, title: str | None = None, part: interface.Bump | None = None, say: Say = silent
 ) -> Released:
     """Release the commit that is checked out.
 
@@ -85,7 +85,13 @@ def release(
             verdict = gate.judge(project, source, registry, say)
             problems += failed_rules(verdict)
         if problems:
-            raise refusal("nothing was released", problems)
+            lines = [f"{problem.what}\n    fix: {problem.fix}" for problem in problems]
+            count = f"{len(problems)} thing{'s' * (len(problems) != 1)} must be mended first"
+            raise ProjectError(
+                f"nothing was released; {count}:\n{listed(lines, most=30)}",
+                "a version must be complete, explained and good enough before it has a name",
+                "mend these, then the same command again",
+            )
         assert source
         assert verdict
         sent, total = _store(project, source, say)
@@ -107,17 +113,6 @@ def failed_rules(verdict: record.Gate) -> list[Problem]:
     ]
 
 
-def refusal(what: str, problems: list[Problem]) -> ProjectError:
-    """Return one error that lists every problem with its fix."""
-    lines = [f"{problem.what}\n    fix: {problem.fix}" for problem in problems]
-    count = f"{len(problems)} thing{'s' * (len(problems) != 1)} must be mended first"
-    return ProjectError(
-        f"{what}; {count}:\n{listed(lines, most=30)}",
-        "a version must be complete, explained and good enough before it has a name",
-        "mend these, then the same command again",
-    )
-
-
 def _not_yet(registry: Registry, before: Registry, commit: str) -> list[Problem]:
     name = registry.by_commit.get(commit)
     if name is None:
@@ -133,17 +128,16 @@ def _store(project: Project, source: derive.Source, say: Say) -> tuple[int, int]
     """Send what the remote lacks, then see every object of the version there."""
     store = project.store
     wanted = store.objects(source.outs)
-    missing = store.lacking(wanted)
+    missing = store.lacking(wanted, say(f"looking for {len(wanted)} objects in the DVC remote", len(wanted)))
     if missing:
-        say(f"sending {len(missing)} of {len(wanted)} objects to the DVC remote")
-        damaged = store.unsound(missing)
+        damaged = store.unsound(missing, say(f"checking {len(missing)} objects", len(missing)))
         if damaged:
             raise ProjectError(
                 f"the cache has lost or damaged {len(damaged)} objects:\n{listed([wanted[oid] for oid in damaged])}",
                 "they would be sent as they are, and the version could never be restored",
                 "dvc repro --force makes outputs again; for inputs: dvc add again from a good copy",
             )
-        store.push(missing)
+        store.push(missing, say(f"sending {len(missing)} of {len(wanted)} objects to the DVC remote", len(missing)))
         left = store.lacking(wanted)
         if left:
             names = listed([wanted[oid] for oid in left])
@@ -177,6 +171,7 @@ def _tag(
     git = project.git
     branch = git.branch()
     line = one_line(title or git.run("log", "-1", "--no-show-signature", "--format=%s", source.commit)) or "untitled"
+    found = derive.derive(source, record.Identity(name=project.name, version=FIRST, parent=None, title=line), verdict)
     for _ in range(RACES):
         registry = project.registry()
         taken = registry.by_commit.get(source.commit)
@@ -185,14 +180,10 @@ def _tag(
                 f"this commit is {taken} already", "somebody released it meanwhile", f"model show {taken}"
             )
         parent = parent_of(project, registry, source.commit)
-        number, reason = next_number(project, source, registry, parent, part)
-        identity = record.Identity(
-            name=project.name,
-            version=number,
-            parent=record.Parent(version=parent.name, tag=parent.tag) if parent else None,
-            title=line,
-        )
-        made = derive.derive(source, identity, verdict)
+        number, reason = next_number(project, found, registry, parent, part)
+        follows = record.Parent(version=parent.name, tag=parent.tag) if parent else None
+        identity = record.Identity(name=project.name, version=number, parent=follows, title=line)
+        made = found.model_copy(update={"identity": identity})
         name = f"{project.name}@{number}"
         message = f"{project.name} {number}: {line}\n\n{made.to_json()}\n"
         say(f"tagging {number}")
@@ -213,16 +204,16 @@ def _tag(
 
 
 def next_number(
-    project: Project, source: derive.Source, registry: Registry, parent: Version | None, part: interface.Bump | None
+    project: Project, found: record.Record, registry: Registry, parent: Version | None, part: interface.Bump | None
 ) -> tuple[str, str]:
-    """Return a free version number and why it is this one."""
+    """Return a free version number for what was found, and why it is this one."""
     if parent is None:
         return FIRST, "the first version"
     if part:
         why = "asked for"
     else:
         try:
-            part, why = interface.bump(project.record(parent), source, project.store)
+            part, why = interface.bump(project.record(parent), found, project.store)
         except ProjectError as error:
             part, why = "major", f"{parent.name} cannot be compared with ({one_line(error.what)})"
     number = interface.raise_number(parent.name, part)
@@ -274,7 +265,7 @@ def _notes(project: Project, source: derive.Source, remote: str | None, made: re
     return notes
 
 
-def candidate(project: Project, against: str | None = None, say: Say = lambda _: None) -> record.Gate:
+def candidate(project: Project, against: str | None = None, say: Say = silent) -> record.Gate:
     """Judge what the workspace holds, committed or not, without releasing it."""
     problem = checks.stale_params(project)
     if problem:

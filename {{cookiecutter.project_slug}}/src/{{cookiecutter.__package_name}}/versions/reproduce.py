@@ -12,9 +12,9 @@ from typing import Any
 from ..errors import ProjectError
 from . import derive, interpreter, restore
 from .dvc_repo import Out
+from .progress import Say, silent
 from .project import Project, code_of
 from .registry import Version
-from .restore import Say
 from .yaml_file import read_yaml
 
 
@@ -46,7 +46,7 @@ class Comparison:
         return self.first_difference is None
 
 
-def reproduce(project: Project, name: str, say: Say = lambda _: None) -> Comparison:
+def reproduce(project: Project, name: str, say: Say = silent) -> Comparison:
     """Train a version again in a worktree of its own, which is removed afterwards.
 
     Every stage is forced, the run cache is not used, and nothing is written to
@@ -95,11 +95,10 @@ def _inputs(project: Project, outs: tuple[Out, ...], folder: Path, say: Say) -> 
 
     inputs = [out for out in outs if out.is_input]
     wanted = project.store.objects(inputs)
-    bad = project.store.unsound(wanted)
+    bad = project.store.unsound(wanted, say(f"checking {len(wanted)} objects of the inputs", len(wanted)))
     if bad:
-        say(f"fetching {len(bad)} objects of the inputs")
-        project.store.fetch(bad)
-    dvc_repo.run(folder, "checkout", *[out.source for out in inputs])
+        project.store.fetch(bad, say(f"fetching {len(bad)} objects of the inputs", len(bad)))
+    dvc_repo.checkout(folder, *[out.path for out in inputs])
     (folder / ".dvc" / "config.local").unlink()
 
 

@@ -5,10 +5,11 @@ hash checked, the golden rows replayed. It is built beside its place and moved
 there when all is proven, so what a stage holds is never rebuilt in place.
 """
 
+import datetime as dt
 import json
+import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from typing import Any
 from ..errors import ProjectError
 from . import dvc_repo, interpreter
 from .git import Git, GitError
+from .progress import Say, silent
 from .project import Project, code_of, failure
 from .record import Record, digest
 from .registry import Version
 
-#: Said while something takes time.
-Say = Callable[[str], None]
+#: How the name of a directory begins that is being removed.
+GONE = ".gone-"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Release:
     checks: tuple[str, ...]
 
 
-def materialise(project: Project, version: Version, say: Say = lambda _: None) -> Release:
+def materialise(project: Project, version: Version, say: Say = silent) -> Release:
     """Make sure that a version's release directory is there, whole and proven.
 
     Parameters
@@ -68,43 +70,31 @@ def materialise(project: Project, version: Version, say: Say = lambda _: None) -
         answers its golden rows differently. Nothing else has changed then.
     """
     kept = project.record(version)
-    if (
-        kept.code.commit != version.commit
-        or kept.identity.version != version.name
-        or kept.identity.name != project.name
-    ):
+    mismatch = project.mismatch(version, kept)
+    if mismatch:
         raise ProjectError(
-            f"the tag {project.name}@{version.name} was moved or edited: it is at {version.commit[:10]}, "
-            f"its record is of {kept.identity.name} {kept.identity.version} at {kept.code.commit[:10]}",
+            mismatch,
             "a version is trusted because its tag never changes",
             f"git fetch --tags --force brings the remote's tag back; compare with: model verify {version.name}",
         )
     with project.lock(f"release-{version.name}"):
         folder = project.releases / version.name
         proof = project.releases / f"{version.name}.json"
-        known = _still_proven(version, kept, folder, proof)
-        if known:
-            return Release(version, kept, folder, known["python"], _checks(kept, f"replayed at {known['at']}"))
-        say(f"materialising {version.name} in {folder.relative_to(project.root)}")
-        sound_objects(project, kept, say)
-        building = project.releases / f".building-{version.name}"
-        proof.unlink(missing_ok=True)
-        discard(project, building)
-        try:
-            python = _build(project, version, kept, building, say)
-            _move_into_place(project, building, folder)
-        except BaseException:
+        known = _proof(project, version, proof)
+        if known is None or not _is_whole(folder, version.commit, project.model_path, known["files"]):
+            say(f"materialising {version.name} in {folder.relative_to(project.root)}")
+            building = project.releases / f".building-{version.name}"
             discard(project, building)
-            raise
-        from datetime import UTC, datetime
-
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        noted = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        files = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder / project.model_path)}
-        found = {"tag": version.tag, "at": at, "files": files}
-        found |= {"python": python, "environment": interpreter.fingerprint(python, noted)}
-        write_json(proof, found)
-        return Release(version, kept, folder, python, _checks(kept, "replayed now"))
+            try:
+                made = _build(project, version, kept, building, known, say)
+                _move_into_place(project, building, folder)
+            except BaseException:
+                discard(project, building)
+                raise
+            if known is None:
+                write_json(proof, made)
+                return Release(version, kept, folder, made["python"], _checks(kept, "replayed now"))
+        return Release(version, kept, folder, known["python"], _checks(kept, f"replayed at {known['at']}"))
 
 
 def _checks(kept: Record, replayed: str) -> tuple[str, ...]:
@@ -114,62 +104,58 @@ def _checks(kept: Record, replayed: str) -> tuple[str, ...]:
     )
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def _proof(project: Project, version: Version, file: Path) -> dict[str, Any] | None:
+    """Return the note of a replay here, if it would end the same way now.
 
-
-def _still_proven(version: Version, kept: Record, folder: Path, proof: Path) -> dict[str, Any] | None:
-    """Return the proof of a release directory if nothing that it rests on has changed since.
-
-    The replay is a pure function of code, model and packages: with the same
-    commit checked out unchanged, the same bytes of the model and the same
-    installed packages, it would answer the same again.
+    A replay is a pure function of code, model and packages: with the same
+    commit, the same bytes and the same installed packages it need not run
+    again, whether its directory is still there or must be built anew.
     """
     try:
-        found = json.loads(proof.read_text(encoding="utf-8"))
-        noted = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        sound = (
-            found["tag"] == version.tag
-            and found["environment"] == interpreter.fingerprint(found["python"], noted)
-            and found["files"][kept.model.path] == kept.model.sha256
-            and all(_sha256(folder / name) == sha256 for name, sha256 in found["files"].items())
-            and _is_clean(folder, version.commit)
-        )
+        found = read_json(file)
+        noted = json.loads(project.git.file(version.commit, "environment.json") or b"")
+        holds = found["tag"] == version.tag and found["environment"] == interpreter.fingerprint(found["python"], noted)
+        return found if holds and found["files"] and found["at"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if sound else None
 
 
-def _is_clean(folder: Path, commit: str) -> bool:
+def _is_whole(folder: Path, commit: str, model_path: str, files: dict[str, str]) -> bool:
+    """Tell whether a release directory has its commit, unchanged, and the model's files."""
     git = Git(folder)
     try:
         return (
-            git.run("rev-parse", "--show-toplevel", "HEAD").splitlines() == [str(folder), commit] and not git.changes()
+            git.run("rev-parse", "--show-toplevel", "HEAD").splitlines() == [str(folder), commit]
+            and not git.changes()
+            and digests(folder / model_path) == files
         )
-    except (GitError, FileNotFoundError):
+    except (GitError, OSError):
         return False
 
 
-def sound_objects(project: Project, kept: Record, say: Say = lambda _: None) -> None:
+def digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of each file in a folder, by its path there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in files}
+
+
+def _sound_objects(project: Project, kept: Record, say: Say) -> None:
     """Make sure that the cache has the model's objects with the right bytes; fetch what it has not."""
     store = project.store
-    bad = store.unsound([kept.model.md5])
-    if not bad:
-        bad = store.unsound(store.members(kept.model.md5).values())
-    else:
-        _fetch(project, bad, say)
-        bad = store.unsound(store.members(kept.model.md5).values())
-    if bad:
-        _fetch(project, bad, say)
+    for objects in ([kept.model.md5], store.members(kept.model.md5).values()):
+        bad = store.unsound(objects)
+        if bad:
+            what = f"fetching {len(bad)} object{'s' * (len(bad) != 1)} that the cache lacks or has damaged"
+            store.fetch(bad, say(what, len(bad)))
 
 
-def _fetch(project: Project, bad: list[str], say: Say) -> None:
-    say(f"fetching {len(bad)} object{'s' * (len(bad) != 1)} that the cache lacks or has damaged")
-    project.store.fetch(bad)
-
-
-def _build(project: Project, version: Version, kept: Record, building: Path, say: Say) -> str:
+def _build(
+    project: Project, version: Version, kept: Record, building: Path, known: dict[str, Any] | None, say: Say
+) -> dict[str, Any]:
+    """Build a release directory and prove it; without a replay if one is known that would end the same way."""
     worktree(project, building, version.commit)
+    if known:
+        return {**known, "files": _check_out(project, version, kept, building, known["files"], say)}
     python = interpreter.find(project, building)
     command = [python, "-m", f"{package_of(building)}.pipeline.replay", "--wait"]
     # Imports take longer than the checkout, so they start now.
@@ -183,8 +169,7 @@ def _build(project: Project, version: Version, kept: Record, building: Path, say
         text=True,
     ) as replay:
         try:
-            dvc_repo.run(building, "checkout", project.model_path)
-            _check_files(project, version, kept, building)
+            files = _check_out(project, version, kept, building, None, say)
             say("replaying the golden rows")
             _, stderr = replay.communicate("go\n")
         except BaseException:
@@ -192,17 +177,36 @@ def _build(project: Project, version: Version, kept: Record, building: Path, say
             raise
     if replay.returncode:
         raise failure(f"the replay of {version.name}", stderr)
-    return python
+    return {
+        "tag": version.tag,
+        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "files": files,
+        "python": python,
+        "environment": interpreter.fingerprint(python, read_json(building / "environment.json")),
+    }
 
 
-def _check_files(project: Project, version: Version, kept: Record, folder: Path) -> None:
-    wrong = wrong_files(project, kept, folder)
-    if wrong:
+def _check_out(
+    project: Project, version: Version, kept: Record, folder: Path, known: dict[str, str] | None, say: Say
+) -> dict[str, str]:
+    """Put the model into a worktree; return the sha256 of its files, which are those of the record."""
+    _sound_objects(project, kept, say)
+    dvc_repo.checkout(folder, project.model_path)
+    files = digests(folder / project.model_path)
+    model = Path(kept.model.path).relative_to(project.model_path).as_posix()
+    wrong = [] if files.get(model) == kept.model.sha256 else [model]
+    wrong += [
+        name
+        for name, oid in project.store.members(kept.model.md5).items()
+        if name != model and dvc_repo.name_of((folder / project.model_path / name).read_bytes()) != oid
+    ]
+    if wrong or known not in (None, files):
         raise ProjectError(
-            f"{wrong[0]} is not the file that the record of {version.name} names",
+            f"{project.model_path}/{(wrong or ['*'])[0]} is not the file that the record of {version.name} names",
             "the checkout ended with other bytes",
             f"model verify {version.name}",
         )
+    return files
 
 
 def package_of(folder: Path) -> str:
@@ -224,36 +228,6 @@ def worktree(project: Project, folder: Path, commit: str) -> None:
     project.git.run("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(folder), commit)
     local = folder / ".dvc" / "config.local"
     local.write_text(f"[cache]\n    dir = {project.store.cache.parents[1]}\n", encoding="utf-8")
-
-
-def wrong_files(project: Project, kept: Record, folder: Path) -> list[str]:
-    """Return the files of a checked-out model that are not what the record names."""
-    wrong = []
-    if _sha256(folder / kept.model.path) != kept.model.sha256:
-        wrong.append(kept.model.path)
-    if not project.store.is_sound(kept.model.md5):
-        return [*wrong, project.model_path]
-    for name, oid in project.store.members(kept.model.md5).items():
-        path = folder / project.model_path / name
-        if str(path.relative_to(folder)) != kept.model.path and not _has_md5(path, oid):
-            wrong.append(f"{project.model_path}/{name}")
-    return wrong
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return digest(path.read_bytes())
-    except OSError:
-        return None
-
-
-def _has_md5(path: Path, expected: str) -> bool:
-    from hashlib import md5
-
-    try:
-        return md5(path.read_bytes(), usedforsecurity=False).hexdigest() == expected
-    except OSError:
-        return False
 
 
 def _move_into_place(project: Project, building: Path, folder: Path) -> None:
@@ -279,11 +253,19 @@ def _rename(project: Project, old: Path, new: Path) -> None:
 
 
 def discard(project: Project, folder: Path) -> None:
-    """Remove a worktree, whatever state it is in."""
-    if folder.exists() or folder.is_symlink():
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove a worktree, whatever state it is in.
+
+    It is set aside first: what a killed command had started may still write in it.
+    """
     if folder.exists():
-        raise ProjectError(f"{folder} cannot be removed", "a file in it is in use or protected", f"rm -r '{folder}'")
+        try:
+            folder.rename(folder.with_name(f"{GONE}{os.getpid()}-{folder.name.lstrip('.')}"))
+        except OSError as error:
+            raise ProjectError(
+                f"{folder} cannot be removed: {error.strerror}", "it is in the way", f"rm -r '{folder}'"
+            ) from None
+    for left in project.releases.glob(f"{GONE}*"):
+        shutil.rmtree(left, ignore_errors=True)
     project.git.try_run("worktree", "prune")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ..errors import ProjectError
 from . import checks, registry
 from .checks import Problem
+from .progress import Say, silent
 from .project import Project
 from .registry import Event, Registry
 
@@ -42,8 +43,9 @@ class Status:
     problems: tuple[Problem, ...]
 
 
-def status(project: Project) -> Status:
-    """Look at everything that can be looked at without the git remote; the DVC remote is asked."""
+def status(project: Project, say: Say = silent) -> Status:
+    """Look at everything that a release, a promotion or a restore could stumble over, remotes included."""
+    say("looking at tags, files and remotes")
     known = project.registry()
     here = known.by_commit.get(project.git.commit("HEAD"))
     live = []
@@ -117,12 +119,8 @@ def _unpushed(project: Project, known: Registry) -> list[Problem]:
         for name in events
         if name not in there
     ]
-    ours = (f"{project.name}@", f"{project.name}#")
-    unknown = [
-        name
-        for name in there
-        if name.startswith(ours) and git.try_run("rev-parse", "--verify", "--quiet", f"refs/tags/{name}") is None
-    ]
+    here = git.tag_names("refs/tags")
+    unknown = [name for name in there if name.startswith((f"{project.name}@", f"{project.name}#")) and name not in here]
     if unknown:
         found.append(
             Problem(
