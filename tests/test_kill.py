@@ -10,6 +10,7 @@ nor does anything change when a program only looks (`git rev-parse`, `dvc status
 import json
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -181,20 +182,24 @@ def test_reproduce(team_once, run, environment, tmp_path, killer):
     walk(team_once, run, environment, tmp_path, killer, ["reproduce", "v1.0.0"], lambda _: None, check)
 
 
+#: A test run in the background ignores Ctrl-C, and what it starts would, too.
+HEARS_CONTROL_C = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+
 def test_control_c_leaves_no_worktree(team, environment):
     """Interrupt it while the stages run."""
     import os
     import subprocess
 
     running = subprocess.Popen(
-        ["model", "reproduce", "v1.0.0"],
+        [sys.executable, "-c", HEARS_CONTROL_C, "model", "reproduce", "v1.0.0"],
         cwd=team.project,
         env={**environment, "PYTHONPATH": "src"},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A test run in the background ignores Ctrl-C, and what it starts would, too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         for line in running.stderr:
