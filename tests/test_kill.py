@@ -4,7 +4,7 @@ A step is a moment just before the command changes something: a file that is
 opened for writing, renamed or copied, a folder that is made or removed, a
 program that is started. Python's audit events see them all. Between two such
 moments nothing changes, so a kill there leaves what a kill at the next one does;
-nor does anything change when a program only looks (`git rev-parse`, `dvc status`).
+nor does anything change when a program only looks (`git rev-parse`).
 """
 
 import json
@@ -28,13 +28,17 @@ if at is not None and any(word.endswith(".cli") for word in sys.orig_argv):
     READS = {"rev-parse", "for-each-ref", "cat-file", "config", "status", "var", "ls-remote", "symbolic-ref", "log",
              "rev-list", "ls-tree", "remote", "merge-base", "show-ref", "branch", "diff", "verify-tag"}
 
-    LOOKS = ("--print", "status", "penguins.pipeline.compare")
+    LOOKS = ("--print", "penguins.pipeline.compare")
+    # A file in a directory that the next run throws away counts when it gets its name; DVC's own marks do not.
+    DRAFTS = ("/.building-", "/.reproduce-", "/.dvc/tmp/btime", "/.dvc/tmp/lock", "/.dvc/tmp/rwlock")
 
     def ours(path):
         path = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
         return path.startswith(root) and "__pycache__" not in path and not path.endswith(".lock")
 
     def changes(event, arguments):
+        if event in ("open", "shutil.copyfile") and any(part in str(arguments) for part in DRAFTS):
+            return False
         if event == "open":
             return bool((arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) and ours(arguments[0])
         if event == "subprocess.Popen":
@@ -95,7 +99,7 @@ def walk(team_once, run, environment, folder, killer, command, prepare, check, b
     (ready.project / ".git" / "info" / "exclude").write_text("mine.txt\n", encoding="utf-8")
     team, path = place("whole", ready.folder)
     steps = team.model(*command, PYTHONPATH=path, KILL_AT="0").stderr.count("STEP ")
-    assert steps > 3
+    assert steps > 2
     sound(team, before)
     for step in range(1, steps + 1):
         team, path = place(f"step {step}", ready.folder)

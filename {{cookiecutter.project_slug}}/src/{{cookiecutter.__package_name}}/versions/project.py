@@ -137,9 +137,12 @@ class Project:
 
 
 def code_of(folder: Path) -> dict[str, str]:
-    """Return the environment in which Python runs the code of a folder, whatever the package is bound to."""
+    """Return the environment in which Python runs the code of a folder, whatever the package is bound to.
+
+    It writes no bytecode there: a release directory stays as it was checked out.
+    """
     path = os.pathsep.join(filter(None, (str(folder / "src"), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "DVC_NO_ANALYTICS": "1"}
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "DVC_NO_ANALYTICS": "1"}
 
 
 def failure(what: str, stderr: str) -> ProjectError:

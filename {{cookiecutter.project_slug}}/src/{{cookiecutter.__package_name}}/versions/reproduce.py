@@ -61,9 +61,9 @@ def reproduce(project: Project, name: str, say: Say = silent) -> Comparison:
     """
     version = project.registry().get(name)
     kept = project.record(version)
-    folder = project.releases / f".reproduce-{version.name}"
+    folder = restore.scratch(project, "reproduce", version)
     with project.lock(f"reproduce-{version.name}"):
-        restore.discard(project, folder)  # a run that was killed may have left one
+        restore.discard(project, "reproduce", version)
         before = _handle(signal.SIGTERM)
         try:
             say(f"a clean worktree of {version.name}")
@@ -76,7 +76,7 @@ def reproduce(project: Project, name: str, say: Say = silent) -> Comparison:
             again = (folder / "dvc.lock").read_bytes()
             return _compare(version, kept.environment, first, again, folder, python)
         finally:
-            restore.discard(project, folder)
+            restore.discard(project, "reproduce", version)
             signal.signal(signal.SIGTERM, before)
 
 

@@ -22,9 +22,6 @@ from .project import Project, code_of, failure
 from .record import Record, digest
 from .registry import Version
 
-#: How the name of a directory begins that is being removed.
-GONE = ".gone-"
-
 
 @dataclass(frozen=True)
 class Release:
@@ -83,14 +80,13 @@ def materialise(project: Project, version: Version, say: Say = silent) -> Releas
         known = _proof(project, version, proof)
         if known is None or not _is_whole(folder, version.commit, project.model_path, known["files"]):
             say(f"materialising {version.name} in {folder.relative_to(project.root)}")
-            building = project.releases / f".building-{version.name}"
-            discard(project, building)
+            discard(project, "building", version)
+            building = scratch(project, "building", version)
             try:
                 made = _build(project, version, kept, building, known, say)
-                _move_into_place(project, building, folder)
-            except BaseException:
-                discard(project, building)
-                raise
+                _move_into_place(project, version, building, folder)
+            finally:
+                discard(project, "building", version)
             if known is None:
                 write_json(proof, made)
                 return Release(version, kept, folder, made["python"], _checks(kept, "replayed now"))
@@ -230,42 +226,25 @@ def worktree(project: Project, folder: Path, commit: str) -> None:
     local.write_text(f"[cache]\n    dir = {project.store.cache.parents[1]}\n", encoding="utf-8")
 
 
-def _move_into_place(project: Project, building: Path, folder: Path) -> None:
+def _move_into_place(project: Project, version: Version, building: Path, folder: Path) -> None:
     """Give a proven directory its name; one that is there and broken is set aside first, not changed."""
     if folder.exists():
-        aside = project.releases / f".broken-{folder.name}"
-        discard(project, aside)
-        _rename(project, folder, aside)
-        _rename(project, building, folder)
-        discard(project, aside)
-    else:
-        _rename(project, building, folder)
+        discard(project, "broken", version)
+        folder.rename(scratch(project, "broken", version))
+    building.rename(folder)
+    project.git.run("worktree", "repair", str(folder))
+    discard(project, "broken", version)
 
 
-def _rename(project: Project, old: Path, new: Path) -> None:
-    old.rename(new)
-    try:
-        project.git.run("worktree", "repair", str(new))
-    except GitError:
-        if new.name.startswith("."):
-            return  # what is set aside only to be removed need not work
-        raise
+def scratch(project: Project, purpose: str, version: Version) -> Path:
+    """Return the name of a directory of this process: what a killed one had started may still write in its own."""
+    return project.releases / f".{purpose}-{os.getpid()}@{version.name}"
 
 
-def discard(project: Project, folder: Path) -> None:
-    """Remove a worktree, whatever state it is in.
-
-    It is set aside first: what a killed command had started may still write in it.
-    """
-    if folder.exists():
-        try:
-            folder.rename(folder.with_name(f"{GONE}{os.getpid()}-{folder.name.lstrip('.')}"))
-        except OSError as error:
-            raise ProjectError(
-                f"{folder} cannot be removed: {error.strerror}", "it is in the way", f"rm -r '{folder}'"
-            ) from None
-    for left in project.releases.glob(f"{GONE}*"):
-        shutil.rmtree(left, ignore_errors=True)
+def discard(project: Project, purpose: str, version: Version) -> None:
+    """Remove the directories that this process, or a killed one, made for a purpose."""
+    for folder in project.releases.glob(f".{purpose}-*@{version.name}"):
+        shutil.rmtree(folder, ignore_errors=True)
     project.git.try_run("worktree", "prune")
 
 
