@@ -129,6 +129,22 @@ def test_a_release_directory_that_was_touched_is_not_trusted(team):
     assert there.stat().st_ino != inode
 
 
+def test_a_directory_that_is_gone_is_built_from_what_was_proven_here(team):
+    team.model("promote", "v1.0.0", "--to", "staging")
+    folder, proof = (team.project / ".releases" / name for name in ("v1.0.0", "v1.0.0.json"))
+    shutil.rmtree(folder)
+    said = team.model("promote", "v1.0.0", "--to", "dev").output
+    assert "golden rows replayed at 20" in said
+    assert "replaying the golden rows" not in said
+    assert (folder / "model" / "model.skops").is_file()
+    found = json.loads(proof.read_text(encoding="utf-8"))
+    for changed in ({"environment": "0" * 64}, {"tag": "0" * 40}, {"files": None}):
+        shutil.rmtree(folder)
+        proof.write_text(json.dumps(found | changed), encoding="utf-8")
+        said = team.model("promote", "v1.0.0", "--to", f"by-{next(iter(changed))}").output
+        assert "replaying the golden rows" in said, "other packages, another tag, or no proof at all"
+
+
 def test_a_model_that_answers_differently_is_never_live(team):
     """Forge a version whose hashes are all right, and whose golden rows are not."""
     project = team.project
@@ -262,17 +278,22 @@ def test_a_read_only_checkout_is_told_so_and_still_answers(team):
             folder.chmod(0o755)
 
 
-def test_a_version_with_other_packages_runs_in_an_environment_of_its_own_or_says_what_it_needs(team):
+@pytest.mark.parametrize("package", ["six", "not-installed-here"])
+def test_a_version_with_other_packages_runs_in_an_environment_of_its_own_or_says_what_it_needs(team, edit, package):
     """No package index is reached here: the fault is told, and live stays."""
-    lock = team.project / "uv.lock"
-    text = lock.read_text(encoding="utf-8")
-    lock.write_text(text.replace('name = "six"\nversion = "', 'name = "six"\nversion = "0.'), encoding="utf-8")
-    assert lock.read_text(encoding="utf-8") != text
+    lock, pyproject = team.project / "uv.lock", team.project / "pyproject.toml"
     noted = json.loads((team.project / "environment.json").read_text(encoding="utf-8"))
-    noted["packages"]["six"] = "0." + noted["packages"]["six"]
+    if package in noted["packages"]:
+        edit(lock, f'name = "{package}"\nversion = "', f'name = "{package}"\nversion = "0.')
+    else:
+        edit(lock, "dependencies = [", f'dependencies = [{{ name = "{package}" }}, ')
+        entry = f'\n[[package]]\nname = "{package}"\nversion = "1.0"\nsource = {{ registry = "x" }}\n'
+        lock.write_text(lock.read_text(encoding="utf-8") + entry, encoding="utf-8")
+        edit(pyproject, "\ndependencies = [\n", f'\ndependencies = [\n  "{package}",\n')
+    noted["packages"][package] = "0." + noted["packages"].get(package, "1")
     (team.project / "environment.json").write_text(json.dumps(noted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     team.dvc("commit", "--force")
-    team.git("commit", "--quiet", "--all", "--message", "Another six")
+    team.git("commit", "--quiet", "--all", "--message", "Another package")
     team.model("release")
     before = team.tags()
     said = team.model("promote", "v1.1.1", "--to", "prod", fails=True, UV_OFFLINE="1").output

@@ -4,6 +4,7 @@ An object is a file in DVC's cache or remote, named by its md5. A tracked folder
 is an object too: a JSON list of its files, whose name ends in `.dir`.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -309,7 +310,7 @@ def checkout(root: Path, *paths: str) -> None:
         for out in Repo(str(root)).index.outs:
             if Path(out.fs_path).relative_to(root).as_posix() in paths:
                 out.checkout(force=True)
-    except (DvcException, CheckoutError) as error:
+    except (DvcException, CheckoutError, FileNotFoundError) as error:
         raise ProjectError(
             f"dvc checkout of {', '.join(paths)} failed: {error}",
             "the cache could not be read, or the files not be written",
@@ -339,7 +340,8 @@ def stale(root: Path) -> dict[str, Any]:
     from dvc.repo import Repo
 
     try:
-        found: dict[str, Any] = Repo(str(root), _wait_for_lock=True).status()
+        with contextlib.chdir(root):  # DVC's names of stages and files are relative to where it runs
+            found: dict[str, Any] = Repo(str(root), _wait_for_lock=True).status()
     except DvcException as error:
         raise ProjectError(f"dvc status failed: {error}", "DVC says so", "dvc status shows more") from None
     return found

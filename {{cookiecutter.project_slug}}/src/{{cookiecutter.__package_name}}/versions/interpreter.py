@@ -6,8 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from ..errors import ProjectError
 from .project import Project
@@ -23,7 +27,7 @@ def find(project: Project, folder: Path) -> str:
     ----------
     project : Project
     folder : Path
-        A worktree with `environment.json` and `uv.lock`.
+        A worktree with `environment.json`, `pyproject.toml` and `uv.lock`.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def find(project: Project, folder: Path) -> str:
         file, so versions with the same lock share one.
     """
     noted = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    if not differences(noted):
+    if not differences(folder):
         return sys.executable
     lock = (folder / "uv.lock").read_bytes()
     key = hashlib.sha256(lock + noted["python"].encode()).hexdigest()[:16]
@@ -46,8 +50,10 @@ def find(project: Project, folder: Path) -> str:
     return str(python)
 
 
-def differences(noted: dict[str, object]) -> list[str]:
-    """Return how this interpreter differs from the noted environment: Python's minor version, packages."""
+def differences(folder: Path) -> list[str]:
+    """Return how this interpreter differs from the environment of a worktree: Python's minor version, packages."""
+    noted = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    needed = _needed(folder)
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     found = [] if noted["python"] == here else [f"Python {here}, noted {noted['python']}"]
     packages = noted["packages"]
@@ -56,10 +62,19 @@ def differences(noted: dict[str, object]) -> list[str]:
         try:
             installed = metadata.version(name)
         except metadata.PackageNotFoundError:
-            continue  # a lock file also names what only other platforms need
+            if name in needed:  # a lock file also names what only other platforms need
+                found.append(f"{name} is not installed, noted {wanted}")
+            continue
         if wanted and installed.partition("+")[0] not in [v.partition("+")[0] for v in wanted.split(" or ")]:
             found.append(f"{name} {installed}, noted {wanted}")
     return found
+
+
+def _needed(folder: Path) -> set[str]:
+    """Return the packages that the project of a worktree names for this platform."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [Requirement(line) for line in project["dependencies"]]
+    return {canonicalize_name(one.name) for one in wanted if one.marker is None or one.marker.evaluate()}
 
 
 def _install(home: Path, folder: Path, python: str) -> None:

@@ -174,7 +174,7 @@ def _environment(noted: Any, folder: Path, python: str) -> list[str]:
 
     found = []
     if python == sys.executable:
-        found += interpreter.differences(restore.read_json(folder / "environment.json"))
+        found += interpreter.differences(folder)
     if noted.platform is None:
         found.append("the platform that trained it is not known: it was released on another machine")
     elif noted.platform != platform.platform():

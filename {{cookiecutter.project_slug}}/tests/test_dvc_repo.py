@@ -1,0 +1,120 @@
+"""What `versions/dvc_repo.py` asks of DVC beyond its documentation, held against the installed DVC itself."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STAGES = "stages:\n  double:\n    cmd: cp data/a.txt out.txt\n    deps: [data]\n    outs: [out.txt]\n"
+
+
+def run(root, *words):
+    quiet = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(words, cwd=root, env=quiet, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def dvc(root, *words):
+    return run(root, sys.executable, "-m", "dvc", *words)
+
+
+@pytest.fixture
+def dvc_repo(versions):
+    return versions.dvc_repo
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return a small repository: an input folder of two files, a stage with one output, a remote, one commit."""
+    folder = tmp_path_factory.mktemp("made") / "a repository"
+    (folder / "data").mkdir(parents=True)
+    for name in ("a", "b"):
+        (folder / "data" / f"{name}.txt").write_text(f"{name}\n", encoding="utf-8")
+    (folder / "dvc.yaml").write_text(STAGES, encoding="utf-8")
+    run(folder, "git", "init", "--quiet")
+    dvc(folder, "init", "--quiet")
+    dvc(folder, "remote", "add", "--quiet", "--default", "storage", "../storage")
+    dvc(folder, "add", "--quiet", "data")
+    dvc(folder, "repro", "--quiet")
+    run(folder, "git", "add", "--all")
+    identity = ("-c", "user.name=T", "-c", "user.email=t@example.com")
+    run(folder, "git", *identity, "commit", "--quiet", "--message", "First")
+    return folder
+
+
+@pytest.fixture
+def root(made, tmp_path):
+    return Path(shutil.copytree(made, tmp_path / made.name, symlinks=True))
+
+
+def test_what_is_tracked_is_listed_with_hash_size_and_source(dvc_repo, root):
+    for rev in ("", run(root, "git", "rev-parse", "HEAD").strip()):
+        data, out = dvc_repo.Store(root).outs(rev)
+        assert (data.path, data.source, data.is_input, data.files) == ("data", "data.dvc", True, 2)
+        assert (out.path, out.source, out.is_input, out.cached) == ("out.txt", "double", False, True)
+        assert out.md5 == dvc_repo.name_of(b"a\n")
+        assert out.size == 2
+    assert set(dvc_repo.Store(root).members(data.md5)) == {"a.txt", "b.txt"}
+
+
+def test_objects_that_are_sent_are_those_that_dvc_would_send(dvc_repo, root):
+    store = dvc_repo.Store(root)
+    wanted = store.objects(store.outs())
+    assert sorted(wanted.values()) == ["data", "data/b.txt", "out.txt"], "out.txt and data/a.txt are one object"
+    assert sorted(store.lacking(wanted)) == sorted(wanted)
+    store.push(wanted)
+    assert store.lacking(wanted) == []
+    assert json.loads(dvc(root, "status", "--cloud", "--json")) == {}
+
+    for oid in wanted:
+        store.path(oid).unlink()
+    assert sorted(store.unsound(wanted)) == sorted(wanted)
+    store.fetch(wanted)
+    assert store.unsound(wanted) == []
+    assert json.loads(dvc(root, "status", "--json") or "{}") == {}
+
+
+def test_an_object_with_other_bytes_is_not_taken(dvc_repo, root):
+    store = dvc_repo.Store(root)
+    oid = dvc_repo.name_of(b"a\n")
+    store.push([oid])
+    there = Path(store.remote.oid_to_path(oid))
+    there.chmod(0o644)
+    there.write_bytes(b"z\n")
+    store.path(oid).unlink()
+    with pytest.raises(dvc_repo.ProjectError, match="holds other bytes"):
+        store.fetch([oid])
+    assert not store.path(oid).exists()
+    assert not list(store.path(oid).parent.glob(".*")), "no draft is left"
+
+
+def test_outputs_are_checked_out_into_another_worktree(dvc_repo, root, tmp_path):
+    other = tmp_path / "other"
+    run(root, "git", "worktree", "add", "--quiet", "--detach", str(other))
+    cache = dvc_repo.Store(root).cache.parents[1]
+    (other / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
+    dvc_repo.checkout(other, "data")
+    assert (other / "data" / "b.txt").read_text(encoding="utf-8") == "b\n"
+    assert not (other / "out.txt").exists(), "only what was asked for"
+    dvc_repo.Store(root).path(dvc_repo.name_of(b"a\n")).unlink()
+    with pytest.raises(dvc_repo.ProjectError, match=r"dvc checkout of out.txt failed"):
+        dvc_repo.checkout(other, "out.txt")
+
+
+def test_what_is_out_of_date_and_what_is_saved_nowhere(dvc_repo, root):
+    assert dvc_repo.stale(root) == {}
+    assert dvc_repo.unsaved(root) == []
+    (root / "data" / "b.txt").unlink()
+    (root / "data" / "c.txt").write_text("c\n", encoding="utf-8")
+    (root / "out.txt").unlink()
+    assert set(dvc_repo.stale(root)) == {"data.dvc", "double"}
+    assert dvc_repo.unsaved(root) == ["data"], "what is gone can come back"
+    (root / "out.txt").write_text("mine\n", encoding="utf-8")
+    assert dvc_repo.unsaved(root) == ["data", "out.txt"]
+    dvc(root, "checkout", "--force")
+    assert dvc_repo.unsaved(root) == []
