@@ -17,6 +17,14 @@ BIN = Path(sys.executable).parent
 TIMEOUT_SECONDS = 300
 
 
+#: What takes minutes begins first, so that no worker is left alone with it at the end.
+LONG = ("test_kill.py", "test_readme.py", "test_clean_environment.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):
     """Return an empty home folder: no identity, no settings, no caches."""

@@ -30,14 +30,14 @@ if at is not None and any(word.endswith(".cli") for word in sys.orig_argv):
 
     LOOKS = ("--print", "penguins.pipeline.compare")
     # A file in a directory that the next run throws away counts when it gets its name; DVC's own marks do not.
-    DRAFTS = ("/.building-", "/.reproduce-", "/.dvc/tmp/btime", "/.dvc/tmp/lock", "/.dvc/tmp/rwlock")
+    DRAFTS = ("/.building-", "/.reproduce-", "/.dvc/tmp/btime", "/.dvc/tmp/lock", "/.dvc/tmp/rwlock", "/files/md5/.")
 
     def ours(path):
         path = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
         return path.startswith(root) and "__pycache__" not in path and not path.endswith(".lock")
 
     def changes(event, arguments):
-        if event in ("open", "shutil.copyfile") and any(part in str(arguments) for part in DRAFTS):
+        if event in ("open", "os.mkdir", "shutil.copyfile") and any(part in str(arguments) for part in DRAFTS):
             return False
         if event == "open":
             return bool((arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) and ours(arguments[0])

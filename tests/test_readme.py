@@ -14,8 +14,8 @@ LONG = re.compile(
     r"uv run (pytest|dvc (params|metrics|plots) diff|dvc exp show"
     r"|model (gate|show|status|history|diff|verify|reproduce|checkout|card))"
 )
-#: The commands of the others are those of the first: only the licence and a folder's name differ.
-READ = [answers for answers in SUPPORTED if answers.get("licence") != "Proprietary"]
+#: The commands of the others are those of the first: licence, CI and storage change none.
+READ = [SUPPORTED[0], *(answers for answers in SUPPORTED if "task" in answers)]
 #: What some commands must say.
 SAYS = {
     "dvc exp show": ("forest", "quick"),
