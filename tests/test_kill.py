@@ -102,7 +102,7 @@ def walk(team_once, run, environment, folder, killer, command, prepare, check, b
     assert steps > 2
     sound(team, before)
     for step in range(1, steps + 1):
-        team, path = place(f"step {step}", ready.folder)
+        team, path = place(f"step #{step}, again", ready.folder)
         killed = team.model(*command, PYTHONPATH=path, KILL_AT=str(step), fails=True)
         assert killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), killed.output
         sound(team, before)
@@ -146,7 +146,13 @@ def test_rollback(team_once, run, environment, tmp_path, killer):
         assert again.returncode == 0 or "nothing good was live in prod before v1.0.0" in again.output
         assert team.live() == team.live(cwd=team.origin) == "v1.0.0"
 
-    walk(team_once, run, environment, tmp_path, killer, ["rollback", "--reason", "x"], lambda _: None, check)
+    def prepare(team):
+        """Let v1.0.0 be proven, and its directory gone: it is built without a replay, unlike in `test_promote`."""
+        team.model("promote", "v1.0.0", "--to", "staging")
+        shutil.rmtree(team.project / ".releases" / "v1.0.0")
+        team.git("worktree", "prune")
+
+    walk(team_once, run, environment, tmp_path, killer, ["rollback", "--reason", "x"], prepare, check)
 
 
 def test_adopt(team_once, run, environment, tmp_path, killer):

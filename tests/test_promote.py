@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from conftest import cached, in_the_next_push
+from filelock import FileLock
 
 
 def damage(file):
@@ -111,6 +112,33 @@ def test_a_version_that_cannot_be_restored_is_passed_over_and_named(team):
     said = team.model("rollback", "--reason", "x").output
     assert "prod: v1.0.0 is live, was v1.1.1" in said
     assert "v1.1.0 was passed over" in said
+
+
+def test_a_version_that_is_busy_is_not_passed_over(team):
+    team.change()
+    team.model("release")
+    team.model("promote", "latest", "--to", "prod")
+    before = team.tags()
+    with FileLock(team.project / ".dvc" / "tmp" / "model-release-v1.1.0.lock"):
+        said = team.model("rollback", "--reason", "x", fails=True).output
+    assert "another model command is at work" in said
+    assert team.tags() == before
+    team.model("rollback", "--reason", "x")
+    assert team.live() == "v1.1.0"
+
+
+def test_what_is_the_users_own_is_left_alone(team):
+    """Keep a worktree that is not mounted just now, and tags that are only here."""
+    mine, away = team.folder / "mine", team.folder / "away"
+    team.git("worktree", "add", "--quiet", "--detach", str(mine))
+    mine.rename(away)
+    for name in ("fetch.prune", "fetch.pruneTags"):
+        team.git("config", name, "true")
+    team.git("tag", "-a", "only-here", "-m", "x")
+    team.model("rollback", "--reason", "x")
+    away.rename(mine)
+    assert team.git("rev-parse", "HEAD", cwd=mine) == team.git("rev-parse", "HEAD")
+    assert team.git("tag", "--list", "only-here") == "only-here"
 
 
 def test_a_release_directory_that_was_touched_is_not_trusted(team):

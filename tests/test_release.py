@@ -106,6 +106,13 @@ def test_the_number_says_what_changed(team, edit):
     assert "--bump" in team.model("release", "--bump", "huge", fails=True).output
 
 
+def test_a_number_that_a_tag_of_another_kind_has_is_passed_over(team):
+    team.git("tag", "penguins@v1.1.1")
+    team.document()
+    assert "v1.1.2: patch after v1.1.0" in team.model("release").output
+    assert "penguins@v1.1.1" not in team.git("tag", cwd=team.origin)
+
+
 def test_without_a_git_remote_the_tag_stays_here_and_says_so(team):
     team.git("remote", "remove", "origin")
     team.document()
@@ -255,6 +262,14 @@ def test_a_candidate_may_leave_out_what_the_live_version_takes(team, edit):
     team.dvc("repro", "--quiet")
     said = team.model("gate").output
     assert re.search(r"test accuracy +at most 0.05 of it worse than v1.1.0 +0.\d+ against 0.9", said), said
+
+
+def test_a_candidate_with_another_target_is_not_compared(team, edit):
+    edit(team.project / "conf" / "data" / "penguins.yaml", "target: species", "target: sex")
+    edit(team.project / "conf" / "task" / "classification.yaml", "slices: [island, sex]", "slices: []")
+    team.dvc("repro", "--quiet")
+    said = team.model("gate", fails=True).output
+    assert re.search(r"FAILED +comparison with v1.1.0 .*v1.1.0 predicts species, this one predicts sex", said), said
 
 
 def test_a_live_version_that_cannot_be_asked_is_no_reason_to_pass(team, edit):

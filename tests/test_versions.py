@@ -165,6 +165,18 @@ def test_unsaved_work_is_not_touched(team):
         path.write_bytes(old) if old is not None else path.unlink()
 
 
+def test_a_crash_of_long_ago_makes_no_work_fair_game(team):
+    journal = team.project / ".dvc" / "tmp" / "model-checkout.json"
+    journal.write_text(json.dumps({"before": "main", "target": "penguins@v1.0.0"}), encoding="utf-8")
+    table = next((team.project / "data" / "raw").glob("*.csv"))
+    text = table.read_text(encoding="utf-8") + "Adelie,Dream,40,18,190,3800,male,2009\n"
+    remove(table)
+    table.write_text(text, encoding="utf-8")
+    for target in ("v1.0.0", "v1.1.0", "-"):
+        assert "data/raw was changed" in team.model("checkout", target, fails=True).output
+        assert table.read_text(encoding="utf-8") == text
+
+
 def test_a_checkout_with_a_missing_object_leaves_everything_as_it_was(team):
     oid = team.objects("penguins@v1.0.0")["model.skops"]
     for store in (team.project, team.storage):

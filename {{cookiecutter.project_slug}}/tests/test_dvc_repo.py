@@ -118,3 +118,16 @@ def test_what_is_out_of_date_and_what_is_saved_nowhere(dvc_repo, root):
     assert dvc_repo.unsaved(root) == ["data", "out.txt"]
     dvc(root, "checkout", "--force")
     assert dvc_repo.unsaved(root) == []
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/evil", "", "a/../../evil"])
+def test_a_list_of_files_that_leads_out_of_its_folder_is_refused(dvc_repo, root, name):
+    store = dvc_repo.Store(root)
+    content = json.dumps([{"md5": "0" * 32, "relpath": name}]).encode()
+    oid = dvc_repo.name_of(content)
+    store.path(f"{oid}.dir").parent.mkdir(parents=True, exist_ok=True)
+    store.path(f"{oid}.dir").write_bytes(content)
+    with pytest.raises(dvc_repo.ProjectError, match="no list of the files"):
+        store.members(f"{oid}.dir")
+    with pytest.raises(dvc_repo.ProjectError, match="no list of the files"):
+        store.members(dvc_repo.name_of(b"a\n"))

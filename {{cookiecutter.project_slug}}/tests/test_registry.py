@@ -1,6 +1,7 @@
 """The registry: what git's tags say, in any order, by any hand."""
 
 import datetime as dt
+import os
 import subprocess
 
 import pytest
@@ -150,3 +151,43 @@ def test_a_dvc_yaml_without_a_model_is_refused(versions, refused, tmp_path):
         (tmp_path / "dvc.yaml").write_text(text, encoding="utf-8")
         with refused("dvc.yaml", said):
             versions.registry.artifact(tmp_path)
+
+
+@pytest.mark.parametrize("checks", ["null", "5", "[" * 5000, '{"a": 1}'])
+def test_a_message_of_any_kind_stops_nothing(repository, versions, checks):
+    git, run = repository
+    release(run, "v1.0.0")
+    body = f'line\n\n{{"kind": "promote", "to": "v1.0.0", "checks": {checks}}}'
+    run("tag", "-a", "m#prod#1", "m@v1.0.0^{commit}", "-m", body)
+    known = versions.registry.read(git, "m")
+    assert known.live("prod") == "v1.0.0"
+    assert known.events["prod"][0].checks == ()
+
+
+def test_a_message_forges_no_other_tag(repository, versions):
+    git, run = repository
+    release(run, "v1.0.0")
+    commit = run("rev-parse", "m@v1.0.0^{commit}")
+    forged = f"x\x1e\nm@v9.0.0\x1ftag\x1f{'0' * 40}\x1fcommit\x1f{commit}\x1f1 +0000\x1fEve\x1f<e@e>\x1ftitle\x1e"
+    run("tag", "-a", "m#prod#1", "m@v1.0.0^{commit}", "-m", forged)
+    run("tag", "-a", "m@v1.1.0", "m@v1.0.0^{commit}", "-m", forged)
+    known = versions.registry.read(git, "m")
+    assert list(known.versions) == ["v1.0.0", "v1.1.0"]
+    assert {event.by for event in known.events["prod"]} == {"Ann <ann@example.com>"}
+
+
+def test_a_name_that_is_no_utf8_is_shown_and_can_release(repository, versions):
+    git, run = repository
+    release(run, "v1.0.0")
+    run("config", "i18n.commitEncoding", "latin1")
+    run("config", "user.name", "x")
+    (git.root / ".git" / "config").write_bytes(
+        (git.root / ".git" / "config").read_bytes().replace(b"= x", b"= J\xf6rg")
+    )
+    for name in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"):
+        os.environ.pop(name, None)
+    run("commit", "--quiet", "--allow-empty", "-m", "two")
+    tag = git.tag_object("m@v1.1.0", run("rev-parse", "HEAD"), "m v1.1.0: two\n")
+    git.publish({"m@v1.1.0": tag}, None)
+    known = versions.registry.read(git, "m")
+    assert known.versions["v1.1.0"].by.startswith("J")

@@ -1,6 +1,7 @@
 """The parts of the versions room that need no trained model: record, interface, gate, YAML edits."""
 
 import json
+import os
 
 import pytest
 import yaml
@@ -200,3 +201,26 @@ def test_numbers_read_alike_in_both_versions_of_yaml(versions, pipeline, tmp_pat
         file.write_text(f"a: {versions.yaml_edit.scalar(number)}\n", encoding="utf-8")
         assert yaml.safe_load(file.read_text(encoding="utf-8")) == {"a": number}
         assert pipeline.config.read_yaml(file) == {"a": number}
+
+
+def test_a_proof_ends_when_a_package_is_installed_anew(versions, tmp_path):
+    packages = tmp_path / "lib" / "python3.12" / "site-packages"
+    for name in ("scikit_learn-1.9.0", "Other-2.0"):
+        (packages / f"{name}.dist-info").mkdir(parents=True)
+        (packages / f"{name}.dist-info" / "RECORD").write_text("", encoding="utf-8")
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text("", encoding="utf-8")
+    noted = {"packages": {"scikit-learn": "1.9.0"}}
+
+    def fingerprint():
+        return versions.interpreter.fingerprint(str(python), noted)
+
+    first = fingerprint()
+    os.utime(packages / "Other-2.0.dist-info" / "RECORD", (1, 1))
+    assert fingerprint() == first, "a package that no model needs"
+    os.utime(packages / "scikit_learn-1.9.0.dist-info" / "RECORD", (1, 1))
+    second = fingerprint()
+    assert second != first
+    (packages / "scikit_learn-1.9.0.dist-info").rename(packages / "scikit_learn-1.9.1.dist-info")
+    assert fingerprint() not in (first, second)

@@ -1,6 +1,7 @@
 """The `model` command: parse, call, print."""
 
 import errno
+import io
 import os
 import sqlite3
 import subprocess
@@ -215,6 +216,9 @@ def card(version: VersionName = "latest") -> None:
 
 def main() -> None:
     """Run the command line; exit 0 when done, 1 when refused or failed, 2 on misuse."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show must not stop it
     _run_own_code()
     try:
         app()
@@ -252,7 +256,10 @@ def _run_own_code() -> None:
                 return
             path = os.pathsep.join(filter(None, (str(folder / "src"), os.environ.get("PYTHONPATH"))))
             command = [sys.executable, "-m", f"{package}.cli", *sys.argv[1:]]
-            sys.exit(subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode)  # noqa: S603
+            environment = {**os.environ, "PYTHONPATH": path}
+            if os.name != "nt":
+                os.execve(sys.executable, command, environment)  # noqa: S606 (so signals reach it, too)
+            sys.exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603
 
 
 if __name__ == "__main__":

@@ -20,3 +20,7 @@ class ProjectError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"
+
+
+class UnavailableError(ProjectError):
+    """What is needed is busy or does not answer now; later it may."""

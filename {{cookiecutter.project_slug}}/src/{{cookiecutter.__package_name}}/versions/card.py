@@ -91,7 +91,7 @@ def interval(entry: "Value") -> str:
     """Return a metric with its interval."""
     if entry.value is None:
         return "no value"
-    around = "" if entry.low is None else f" [{entry.low:.4g}, {entry.high:.4g}]"
+    around = "" if entry.low is None or entry.high is None else f" [{entry.low:.4g}, {entry.high:.4g}]"
     return f"{entry.value:.4g}{around}"
 
 

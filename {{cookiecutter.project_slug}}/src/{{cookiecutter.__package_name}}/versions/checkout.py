@@ -59,7 +59,7 @@ def checkout(project: Project, name: str, say: Say = silent) -> CheckedOut:
         target = _target(project, name, journal)
         commit = git.commit(target)
         here = journal["before"] if journal else git.branch() or git.commit("HEAD")
-        problems = [] if journal else _unsaved(project)
+        problems = _unsaved(project, after_crash=journal is not None)
         if problems:
             raise ProjectError(
                 f"the workspace holds what is saved nowhere:\n{listed(problems)}",
@@ -73,7 +73,12 @@ def checkout(project: Project, name: str, say: Say = silent) -> CheckedOut:
             project.store.fetch(bad, say(f"fetching {len(bad)} objects", len(bad)))
         say(f"checking out {name}")
         write_json(project.root / JOURNAL, {"before": here, "target": target})
-        _switch(project, target, commit)
+        try:
+            _switch(project, target, commit)
+        except ProjectError:
+            if journal is None:
+                (project.root / JOURNAL).unlink(missing_ok=True)
+            raise
         dvc_repo.run(project.root, "checkout", "--force")
         (project.root / JOURNAL).unlink(missing_ok=True)
         return CheckedOut(name, commit, project.registry().by_commit.get(here, here), len(source.outs))
@@ -109,9 +114,13 @@ def _previous(project: Project) -> str | None:
     return project.git.try_run("rev-parse", "--verify", "--quiet", "@{-1}")
 
 
-def _unsaved(project: Project) -> list[str]:
-    changed = [f"{path} was changed since it was made" for path in dvc_repo.unsaved(project.root)]
-    return [f"{entry[3:]} is not committed" for entry in project.git.changes()] + changed
+def _unsaved(project: Project, after_crash: bool) -> list[str]:
+    """Return what a checkout would lose; after a crash, outputs of either version are no loss: the cache has them."""
+    changed = dvc_repo.unsaved(project.root)
+    if after_crash:
+        changed = [path for path in changed if not project.store.has_content(project.root / path)]
+    lost = [f"{path} was changed since it was made" for path in changed]
+    return [f"{entry[3:]} is not committed" for entry in project.git.changes()] + lost
 
 
 def _switch(project: Project, target: str, commit: str) -> None:
@@ -122,7 +131,6 @@ def _switch(project: Project, target: str, commit: str) -> None:
         if (git.branch() or git.commit("HEAD")) != (target if is_branch else commit):
             git.run("-c", "core.hooksPath=/dev/null", "switch", "--quiet", *where)
     except GitError as error:
-        (project.root / JOURNAL).unlink(missing_ok=True)
         raise ProjectError(
             f"git could not switch to {target}: {last_line(error.stderr)}",
             "nothing was changed",

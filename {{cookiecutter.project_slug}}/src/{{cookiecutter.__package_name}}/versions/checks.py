@@ -128,12 +128,15 @@ def stale_params(project: Project) -> str | None:
     except ProjectError as error:
         return error.what
     try:
-        present = (project.root / "params.yaml").read_text(encoding="utf-8")
+        present = (project.root / "params.yaml").read_bytes()
     except FileNotFoundError:
         return "there is no params.yaml"
-    if composed == present:
+    if composed.encode() == present:
         return None
-    old, new = read_yaml(present.encode(), "params.yaml"), read_yaml(composed.encode(), "conf")
+    try:
+        old, new = read_yaml(present, "params.yaml"), read_yaml(composed.encode(), "conf")
+    except ProjectError as error:
+        return error.what
     changed = [f"{key} is {a!r}, conf/ says {b!r}" for key, a, b in differences(old, new)]
     return f"params.yaml is not what conf/ composes to ({'; '.join(changed[:3]) or 'other layout'})"
 

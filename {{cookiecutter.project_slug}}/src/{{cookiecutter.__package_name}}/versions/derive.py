@@ -74,7 +74,7 @@ class Source:
 
     def json(self, path: str) -> Any:
         """Return a JSON file, from git or from DVC's objects."""
-        return json.loads(self.read(path))
+        return record.read_json(self.read(path), path)
 
     def read(self, path: str) -> bytes:
         """Return a file of the commit, wherever it is kept."""
@@ -160,7 +160,8 @@ def _code(source: Source) -> record.Code:
 def stage_deps(source: Source) -> dict[str, dict[str, str]]:
     """Return the md5 of each dependency of each stage, as `dvc.lock` has them."""
     locked = read_yaml(source.blob("dvc.lock"), "dvc.lock")["stages"]
-    return {stage: {d["path"]: d["md5"] for d in entry.get("deps", [])} for stage, entry in locked.items()}
+    # What lies outside of the project has an etag or a checksum instead.
+    return {stage: {d["path"]: d.get("md5", "") for d in entry.get("deps", [])} for stage, entry in locked.items()}
 
 
 def _modules(source: Source, deps: dict[str, str]) -> str:
@@ -220,8 +221,8 @@ def choices(params: dict[str, Any]) -> dict[str, str]:
 
 def _metrics(source: Source, params: dict[str, Any]) -> record.Metrics:
     content = source.blob("evaluation.json")
-    found = json.loads(content)
-    parts = [part for part in found if part != "intervals"]
+    found = evaluation(source)
+    parts = [part for part, block in found.items() if isinstance(block, dict) and "metrics" in block]
     test = found["test"]
 
     def values(block: dict[str, Any]) -> dict[str, record.Value]:
@@ -239,8 +240,18 @@ def _metrics(source: Source, params: dict[str, Any]) -> record.Metrics:
     )
 
 
+def evaluation(source: Source) -> dict[str, Any]:
+    """Return `evaluation.json`, which has a part `test`."""
+    found = record.read_json(source.blob("evaluation.json"), "evaluation.json")
+    if not (isinstance(found, dict) and isinstance(found.get("test"), dict) and "metrics" in found["test"]):
+        raise ProjectError(
+            "evaluation.json holds no metrics of the test rows", "a version is judged by them", "dvc repro"
+        )
+    return found
+
+
 def _environment(source: Source, params: dict[str, Any], noted: dict[str, Any] | None) -> record.Environment:
-    environment = json.loads(source.blob("environment.json"))
+    environment = record.read_json(source.blob("environment.json"), "environment.json")
     return record.Environment(
         python=environment["python"],
         platform=noted["platform"] if noted else None,

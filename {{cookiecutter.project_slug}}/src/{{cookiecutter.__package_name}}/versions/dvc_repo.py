@@ -7,6 +7,7 @@ is an object too: a JSON list of its files, whose name ends in `.dir`.
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from hashlib import md5
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, UnavailableError
 from .progress import Tick
 
 #: Objects that are asked for, sent or fetched at once.
@@ -25,6 +26,7 @@ JOBS = 8
 #: From so many objects on, one listing of the remote is quicker than a question for each.
 LIST_FROM = 2000
 CHUNK_BYTES = 1 << 20
+MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,11 @@ class Store:
         except OSError:
             return False
 
+    def has_content(self, path: Path) -> bool:
+        """Tell whether the cache has the content of a file, or of every file in a folder."""
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        return all(self.is_sound(_md5_of(file)) for file in files)
+
     def read(self, oid: str) -> bytes:
         """Return an object's content, fetched if the cache lacks it or holds something else."""
         if not self.is_sound(oid):
@@ -148,7 +155,17 @@ class Store:
 
     def members(self, oid: str) -> dict[str, str]:
         """Return the object of each file in a tracked folder, by its path in the folder."""
-        return {entry["relpath"]: entry["md5"] for entry in json.loads(self.read(oid))}
+        try:
+            found = {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(self.read(oid))}
+        except (ValueError, KeyError, TypeError):
+            found = {"": ""}
+        if not all(MD5.fullmatch(md5) and _is_inside(name) for name, md5 in found.items()):
+            raise ProjectError(
+                f"the object {oid} is no list of the files of a folder",
+                "it, or the record that names it, was edited",
+                "model verify says more; dvc.lock of the commit names the right one",
+            )
+        return found
 
     def objects(self, outs: Iterable[Out]) -> dict[str, str]:
         """Return every object that the cached outs consist of, with the path that it is for."""
@@ -261,7 +278,7 @@ class Store:
         except ProjectError:
             raise
         except _storage_errors() as error:
-            raise ProjectError(
+            raise UnavailableError(
                 f"objects could not be {done} the remote {self.remote.path}: {type(error).__name__}: {error}",
                 "the storage refused or does not answer",
                 "mend the connection or the permission (dvc remote list says where), then the same command again",
@@ -321,6 +338,12 @@ def checkout(root: Path, *paths: str) -> None:
 def name_of(content: bytes) -> str:
     """Return the name of the object that has this content."""
     return md5(content, usedforsecurity=False).hexdigest()
+
+
+def _is_inside(name: str) -> bool:
+    """Tell whether a path stays below the folder that it is relative to."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def _md5_of(path: Path) -> str:

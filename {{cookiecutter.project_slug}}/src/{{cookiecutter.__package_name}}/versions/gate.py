@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
-from . import record, restore
+from ..errors import ProjectError, UnavailableError
+from . import derive, interface, record, restore
 from .derive import Source
 from .progress import Say, silent
 from .project import Project
@@ -18,6 +18,7 @@ from .yaml_file import read_yaml
 
 #: Metrics of which less is better.
 LOSSES = frozenset({"log_loss", "rmse", "mae"})
+COLUMNS = "data/prepared/columns.json"
 TEST = "data/prepared/test.parquet"
 LEFT_OUT = "data/prepared/left_out.parquet"
 PREDICTIONS = "predictions/test.parquet"
@@ -72,7 +73,7 @@ def judge(
         )
     if against == "":
         against = registry.live(rules["against"]) if rules["against"] else None
-    evaluation = json.loads(source.blob("evaluation.json"))["test"]
+    evaluation = derive.evaluation(source)["test"]
     how = Judge(rules["judged_by"])
     found = [_floor(how, evaluation["metrics"], metric, limit) for metric, limit in sorted(rules["floors"].items())]
     if rules["beats_baseline"]:
@@ -80,6 +81,8 @@ def judge(
     if against is not None and (rules["no_worse"] or rules["slices_no_worse"]):
         try:
             compared = _compare(project, source, registry, against, rules, params, say)
+        except UnavailableError:
+            raise  # busy or away now: no verdict
         except ProjectError as error:
             found.append(
                 record.Rule(
@@ -130,6 +133,14 @@ def _compare(
     live = registry.get(against)
     kept = project.record(live)
     store = project.store
+    target = next(entry for entry in source.json(COLUMNS) if entry["role"] == "target")
+    output = interface.of(store, kept)["output"]
+    if (target["name"], target["type"]) != (output["name"], output["type"]):
+        raise ProjectError(
+            f"{against} predicts {output['name']}, this one predicts {target['name']}",
+            "models with different targets cannot be compared",
+            "model gate --against a version with the same target",
+        )
     test = source.out(TEST)
     with tempfile.TemporaryDirectory() as scratch:
         theirs = Path(scratch, "theirs.parquet")
@@ -151,7 +162,7 @@ def _compare(
             "ours": _path(source, PREDICTIONS),
             "theirs": str(theirs),
             "table": _path(source, TEST),
-            "columns": _path(source, "data/prepared/columns.json"),
+            "columns": _path(source, COLUMNS),
             "slices": sorted(rules["slices_no_worse"]),
             "bootstrap": params["task"]["bootstrap"],
             "seed": params["compute"]["seed"],

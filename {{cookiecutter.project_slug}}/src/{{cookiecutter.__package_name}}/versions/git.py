@@ -12,6 +12,8 @@ from ..errors import ProjectError
 
 #: A network operation that takes longer than this has hung.
 NETWORK_SECONDS = 120
+#: A push also runs the user's hooks; that of `dvc install` sends data.
+PUSH_SECONDS = 3600
 #: git answers these when another tag of the name came first: from the server, or from the local check of a lease.
 LOST_RACE = ("already exists", "stale info", "reference already exists", "cannot lock ref", "failed to update ref")
 
@@ -50,7 +52,7 @@ class Git:
         """Run git; return its output without the last newline, or raise `GitError`."""
         content = None if text is None else text.encode()
         output = self.run_bytes(*arguments, content=content, timeout=timeout, variables=variables)
-        return output.decode("utf-8", "surrogateescape").removesuffix("\n")
+        return output.decode("utf-8", "replace").removesuffix("\n")
 
     def run_bytes(
         self,
@@ -113,7 +115,11 @@ class Git:
 
     def changes(self) -> list[str]:
         """Return what is not committed, as `git status --porcelain` writes it."""
-        return [line for line in self.run("status", "--porcelain", "-z", "--untracked-files=all").split("\0") if line]
+        return [
+            line
+            for line in self.run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
+            if line
+        ]
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         return self.try_run("merge-base", "--is-ancestor", older, newer) is not None
@@ -154,7 +160,7 @@ class Git:
             head, _, _ = answer[place:].partition(b"\n")
             place += len(head) + 1
             size = int(head.split()[2])
-            found.append(answer[place : place + size].decode("utf-8", "surrogateescape"))
+            found.append(answer[place : place + size].decode("utf-8", "replace"))
             place += size + 1
         return found
 
@@ -181,7 +187,7 @@ class Git:
             self.run("tag", "--sign", "--cleanup=verbatim", "--file=-", name, commit, text=message, variables=there)
             return self.run("rev-parse", f"refs/tags/{name}", variables=there)
 
-    def publish(self, refs: dict[str, str], remote: str | None, branch: str | None = None) -> None:
+    def publish(self, refs: dict[str, str], remote: str | None, branches: Mapping[str, str] | None = None) -> None:
         """Make new tags known: to the remote first, all or none, then here.
 
         Parameters
@@ -189,8 +195,8 @@ class Git:
         refs : dict of str to str
             Tag name to the hash of its object. None may exist yet.
         remote : str or None
-        branch : str, optional
-            The branch to push with them.
+        branches : mapping of str to str, optional
+            Branches to push with them, and the commit of each.
 
         Raises
         ------
@@ -199,12 +205,15 @@ class Git:
         GitError
             If the remote refuses or cannot be reached.
         """
+        here = self.tag_names("refs/tags") & refs.keys()
+        if here:
+            raise TakenError(("push",), f"{', '.join(sorted(here))} already exists here")
         if remote:
             leases = [f"--force-with-lease=refs/tags/{name}:" for name in refs]
             specs = [f"{value}:refs/tags/{name}" for name, value in refs.items()]
-            specs += [f"refs/heads/{branch}:refs/heads/{branch}"] if branch else []
+            specs += [f"{commit}:refs/heads/{branch}" for branch, commit in (branches or {}).items()]
             try:
-                self.run("push", "--quiet", "--atomic", *leases, remote, *specs, timeout=NETWORK_SECONDS)
+                self.run("push", "--quiet", "--atomic", *leases, remote, *specs, timeout=PUSH_SECONDS)
             except GitError as error:
                 there = self.remote_tags(remote)
                 if all(there.get(name) == value for name, value in refs.items()):
@@ -234,7 +243,9 @@ class Git:
     def fetch_tags(self, remote: str) -> None:
         """Fetch all tags; a remote that cannot be reached is a `ProjectError`."""
         try:
-            self.run("fetch", "--tags", remote, timeout=NETWORK_SECONDS)
+            # A user's setting to prune would delete versions that are only here.
+            keep = ("-c", "fetch.prune=false", "-c", "fetch.pruneTags=false")
+            self.run(*keep, "fetch", "--tags", remote, timeout=NETWORK_SECONDS)
         except GitError as error:
             if "would clobber existing tag" in error.stderr:
                 return  # a tag was moved somewhere; `status` and `verify` say which

@@ -1,17 +1,16 @@
 """What a change of a model's interface means: for its version number, and for the requests that it gets."""
 
-import json
 from typing import Any, Literal
 
 from .dvc_repo import Store
-from .record import Record
+from .record import Record, read_json
 
 Bump = Literal["major", "minor", "patch"]
 
 
 def of(store: Store, record: Record) -> dict[str, Any]:
     """Return a version's whole interface, from the object that its record names."""
-    found: dict[str, Any] = json.loads(store.read(record.interface.file))
+    found: dict[str, Any] = read_json(store.read(record.interface.file), f"interface.json of {record.identity.version}")
     return found
 
 

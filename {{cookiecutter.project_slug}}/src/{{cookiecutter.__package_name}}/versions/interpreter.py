@@ -13,7 +13,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from ..errors import ProjectError
+from ..errors import UnavailableError
 from .project import Project
 
 #: An environment that takes longer to install than this has no connection.
@@ -80,7 +80,7 @@ def _needed(folder: Path) -> set[str]:
 def _install(home: Path, folder: Path, python: str) -> None:
     uv = shutil.which("uv")
     if uv is None:
-        raise ProjectError(
+        raise UnavailableError(
             "uv is not installed, and this version needs other packages than the installed ones",
             "a version runs with exactly the packages that it was trained with",
             "pip install uv, or install what the version's uv.lock names, then the same command again",
@@ -112,7 +112,7 @@ def _install(home: Path, folder: Path, python: str) -> None:
         if done.returncode == 0:
             return
     shutil.rmtree(home, ignore_errors=True)
-    raise ProjectError(
+    raise UnavailableError(
         f"the version's environment cannot be installed: {reason}",
         "it runs with exactly the packages that its uv.lock names",
         f"mend that (try: cd {folder} && uv sync --frozen), then the same command again",
@@ -131,7 +131,7 @@ def fingerprint(python: str, noted: dict[str, object]) -> str:
     lines = [python, str(Path(python).resolve().stat().st_mtime_ns)]
     for folder in paths if paths is not None else [p for p in sys.path if p.endswith("-packages")]:
         for info in sorted(Path(folder).glob("*.dist-info")):
-            name = info.name.rpartition("-")[0].replace("_", "-").replace(".", "-").lower()
+            name = canonicalize_name(info.name.removesuffix(".dist-info").rpartition("-")[0])
             record = info / "RECORD"
             if name in wanted and record.exists():
                 lines.append(f"{info.name} {record.stat().st_mtime_ns}")

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, UnavailableError
 from . import registry
 from .dvc_repo import Store
 from .git import Git, GitError
@@ -104,13 +104,13 @@ class Project:
             with holder:
                 yield
         except Timeout:
-            raise ProjectError(
+            raise UnavailableError(
                 "another model command is at work in this clone",
                 "two at once could harm each other",
                 "wait until it has ended, then the same command again",
             ) from None
         except PermissionError as error:
-            raise ProjectError(
+            raise UnavailableError(
                 f"{error.filename} cannot be written",
                 "this checkout is read-only",
                 "run the command in a clone that you may write to; show, history, diff and verify also work here",

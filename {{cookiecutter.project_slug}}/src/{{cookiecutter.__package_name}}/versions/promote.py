@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, UnavailableError
 from . import card, interface, restore
 from .git import GitError, TakenError, last_line
 from .progress import Say, silent
@@ -137,9 +137,11 @@ def rollback(
         for version in candidates:
             try:
                 release = restore.materialise(project, version, say)
-                checks = [*release.checks, *_serves(project, registry, release, stage, source, force)]
+                served = _serves(project, registry, release, stage, source, force, rolls_back=True)
+                checks = [*release.checks, *served]
             except ProjectError as error:
-                if version is candidates[-1]:
+                # What is busy or away now may be good: an older version must not be taken for that.
+                if version is candidates[-1] or isinstance(error, UnavailableError):
                     raise
                 notes.append(f"{version.name} was passed over: {one_line(error.what)}")
                 say(notes[-1])
@@ -224,7 +226,13 @@ def _may_enter(project: Project, registry: Registry, version: Version, stage: st
 
 
 def _serves(
-    project: Project, registry: Registry, release: Release, stage: str, source: str | None, force: bool
+    project: Project,
+    registry: Registry,
+    release: Release,
+    stage: str,
+    source: str | None,
+    force: bool,
+    rolls_back: bool = False,
 ) -> list[str]:
     """Refuse a version that may not serve the requests that the live one serves."""
     if source is None:
@@ -232,7 +240,14 @@ def _serves(
     try:
         live = interface.of(project.store, project.record(registry.versions[source]))
     except ProjectError as error:
-        return [f"interface of {source} is not known: {one_line(error.what)}"]
+        unknown = f"the interface of {source} is not known: {one_line(error.what)}"
+        if force or rolls_back:
+            return [unknown]
+        raise ProjectError(
+            unknown,
+            f"{release.version.name} must serve the requests that {source} serves",
+            error.fix + "; or the same command with --force --reason",
+        ) from None
     new = restore.read_json(release.folder / project.model_path / "interface.json")
     broken = interface.breaks(live, new)
     if not broken:

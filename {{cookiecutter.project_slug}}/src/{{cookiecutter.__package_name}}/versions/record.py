@@ -25,7 +25,7 @@ Count = Annotated[int, Field(ge=0)]
 class Block(BaseModel):
     """Base of every block: all fields must be there, no others may be, nothing changes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Parent(Block):
@@ -217,6 +217,16 @@ class Record(Block):
         return text
 
 
+def read_json(content: bytes, name: str) -> Any:
+    """Read JSON that a stage wrote; what is none is a `ProjectError`."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ProjectError(
+            f"{name} is no JSON: {error}", "a stage wrote it, and something else changed it", "dvc repro, then commit"
+        ) from None
+
+
 def canonical(value: Any) -> str:
     """Return JSON with sorted keys and no spaces, the same for the same value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -230,7 +240,10 @@ def parse(message: str, name: str) -> Record:
         if start < 0:
             raise ValueError("no JSON in the message")  # noqa: TRY301 (all reasons in one place)
         value, _ = json.JSONDecoder().raw_decode(body, start)
-        return Record.model_validate_json(json.dumps(value))
+        found = Record.model_validate_json(json.dumps(value))
+        if "test" not in found.metrics.values:
+            raise ValueError("no metrics of the test rows")  # noqa: TRY301 (all reasons in one place)
+        return found  # noqa: TRY300 (what follows is for faults)
     except (ValueError, ValidationError, RecursionError) as error:
         reason = str(error).splitlines()
         raise ProjectError(

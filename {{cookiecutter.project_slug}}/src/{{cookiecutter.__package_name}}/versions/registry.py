@@ -279,11 +279,10 @@ def read(git: Git, name: str) -> Registry:
 
 
 def _tags(git: Git, pattern: str, fields: tuple[str, ...]) -> list[list[str]]:
-    # A unit separator cannot be in a tag's name; the record separator ends each tag, whatever its message holds.
-    layout = "%1f".join(fields) + "%1e"
-    text = git.run("for-each-ref", f"--format={layout}", pattern)
-    count = len(fields) - 1
-    return [entry.lstrip("\n").split("\x1f", count) for entry in text.split("\x1e") if entry.strip()]
+    # Only a zero byte can be in no part of a tag.
+    found = git.run("for-each-ref", f"--format={'%00'.join(fields)}%00", pattern).split("\0")
+    count = len(fields)
+    return [[found[n].removeprefix("\n"), *found[n + 1 : n + count]] for n in range(0, len(found) - 1, count)]
 
 
 def _why_odd(rest: list[str]) -> str | None:
@@ -325,7 +324,7 @@ def _event(tag: str, stage: str, counter: int, cancel: bool, rest: list[str], he
             and isinstance(found.get("to"), str)
         ):
             noted = found
-    except ValueError:
+    except (ValueError, RecursionError):
         pass  # a message that somebody else wrote
     if noted and not cancel:
         kind = noted["kind"]
@@ -343,7 +342,7 @@ def _event(tag: str, stage: str, counter: int, cancel: bool, rest: list[str], he
         title=rest[7],
         tag_name=tag,
         commit=rest[3],
-        checks=tuple(str(c) for c in noted.get("checks", []) if isinstance(noted.get("checks"), list)),
+        checks=tuple(map(str, noted["checks"])) if isinstance(noted.get("checks"), list) else (),
         forced=noted.get("forced") is True,
         version_tag=noted["version_tag"] if isinstance(noted.get("version_tag"), str) else None,
     )

@@ -73,7 +73,7 @@ def release(
             except ProjectError as error:
                 problems.append(Problem(error.what, error.fix))
         registry = project.registry()
-        commit = git.commit("HEAD")
+        commit, branch = git.commit("HEAD"), git.branch()
         problems += _not_yet(registry, before, commit)
         problems += checks.branch(project, remote)
         problems += checks.pipeline(project)
@@ -95,7 +95,7 @@ def release(
         assert source
         assert verdict
         sent, total = _store(project, source, say)
-        return _tag(project, source, verdict, title, part, remote, (sent, total), say)
+        return _tag(project, source, verdict, title, part, remote, branch, (sent, total), say)
 
 
 def failed_rules(verdict: record.Gate) -> list[Problem]:
@@ -165,11 +165,11 @@ def _tag(
     title: str | None,
     part: interface.Bump | None,
     remote: str | None,
+    branch: str | None,
     stored: tuple[int, int],
     say: Say,
 ) -> Released:
     git = project.git
-    branch = git.branch()
     line = one_line(title or git.run("log", "-1", "--no-show-signature", "--format=%s", source.commit)) or "untitled"
     found = derive.derive(source, record.Identity(name=project.name, version=FIRST, parent=None, title=line), verdict)
     for _ in range(RACES):
@@ -189,7 +189,7 @@ def _tag(
         say(f"tagging {number}")
         try:
             tag = git.tag_object(name, source.commit, message, sign=bool(project.rules("stages").get("sign_tags")))
-            git.publish({name: tag}, remote, branch)
+            git.publish({name: tag}, remote, {branch: source.commit} if branch else {})
         except TakenError:
             if remote:
                 git.fetch_tags(remote)
@@ -218,7 +218,7 @@ def next_number(
             part, why = "major", f"{parent.name} cannot be compared with ({one_line(error.what)})"
     number = interface.raise_number(parent.name, part)
     reason = f"{part} after {parent.name}: {why}"
-    taken = set(registry.versions)
+    taken = {*registry.versions, *(tag.name.partition("@")[2] for tag in registry.odd)}
     while number in taken:
         reason += f"; {number} is taken"
         number = interface.raise_number(number, part)
@@ -227,7 +227,7 @@ def next_number(
 
 def _push_refused(error: GitError, remote: str | None, branch: str | None) -> ProjectError:
     reason = last_line("\n".join(line for line in error.stderr.splitlines() if not line.startswith("hint")))
-    if "sign" in error.stderr or "gpg" in error.stderr:
+    if error.arguments[0] == "tag":
         return ProjectError(
             f"the tag could not be signed: {reason}",
             "sign_tags is true in conf/stages/",

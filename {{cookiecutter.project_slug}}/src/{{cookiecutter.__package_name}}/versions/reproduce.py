@@ -158,8 +158,8 @@ def _compare(version: Version, noted: Any, first: bytes, again: bytes, folder: P
     stage = before[different][0]
     old = read_yaml(first, "dvc.lock")["stages"][stage]
     new = read_yaml(again, "dvc.lock")["stages"][stage]
-    deps = {d["path"]: d["md5"] for d in new.get("deps", [])}
-    reasons = [f"input {d['path']} differs" for d in old.get("deps", []) if deps.get(d["path"]) != d["md5"]]
+    deps = {d["path"]: d.get("md5") for d in new.get("deps", [])}
+    reasons = [f"input {d['path']} differs" for d in old.get("deps", []) if deps.get(d["path"]) != d.get("md5")]
     if old.get("params") != new.get("params"):
         reasons.append("its params differ")
     reasons += _environment(noted, folder, python)

@@ -87,7 +87,7 @@ def materialise(project: Project, version: Version, say: Say = silent) -> Releas
                 _move_into_place(project, version, building, folder)
             finally:
                 discard(project, "building", version)
-            if known is None:
+            if made is not known:
                 write_json(proof, made)
                 return Release(version, kept, folder, made["python"], _checks(kept, "replayed now"))
         return Release(version, kept, folder, known["python"], _checks(kept, f"replayed at {known['at']}"))
@@ -150,8 +150,8 @@ def _build(
 ) -> dict[str, Any]:
     """Build a release directory and prove it; without a replay if one is known that would end the same way."""
     worktree(project, building, version.commit)
-    if known:
-        return {**known, "files": _check_out(project, version, kept, building, known["files"], say)}
+    if known and _check_out(project, version, kept, building, say) == known["files"]:
+        return known
     python = interpreter.find(project, building)
     command = [python, "-m", f"{package_of(building)}.pipeline.replay", "--wait"]
     # Imports take longer than the checkout, so they start now.
@@ -165,7 +165,7 @@ def _build(
         text=True,
     ) as replay:
         try:
-            files = _check_out(project, version, kept, building, None, say)
+            files = _check_out(project, version, kept, building, say)
             say("replaying the golden rows")
             _, stderr = replay.communicate("go\n")
         except BaseException:
@@ -182,23 +182,21 @@ def _build(
     }
 
 
-def _check_out(
-    project: Project, version: Version, kept: Record, folder: Path, known: dict[str, str] | None, say: Say
-) -> dict[str, str]:
+def _check_out(project: Project, version: Version, kept: Record, folder: Path, say: Say) -> dict[str, str]:
     """Put the model into a worktree; return the sha256 of its files, which are those of the record."""
     _sound_objects(project, kept, say)
     dvc_repo.checkout(folder, project.model_path)
     files = digests(folder / project.model_path)
-    model = Path(kept.model.path).relative_to(project.model_path).as_posix()
+    model = kept.model.path.removeprefix(f"{project.model_path}/")
     wrong = [] if files.get(model) == kept.model.sha256 else [model]
     wrong += [
         name
         for name, oid in project.store.members(kept.model.md5).items()
         if name != model and dvc_repo.name_of((folder / project.model_path / name).read_bytes()) != oid
     ]
-    if wrong or known not in (None, files):
+    if wrong:
         raise ProjectError(
-            f"{project.model_path}/{(wrong or ['*'])[0]} is not the file that the record of {version.name} names",
+            f"{project.model_path}/{wrong[0]} is not the file that the record of {version.name} names",
             "the checkout ended with other bytes",
             f"model verify {version.name}",
         )
@@ -223,7 +221,9 @@ def worktree(project: Project, folder: Path, commit: str) -> None:
     # The user's hooks (`dvc install` sets one that checks everything out) are for the user's worktree.
     project.git.run("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(folder), commit)
     local = folder / ".dvc" / "config.local"
-    local.write_text(f"[cache]\n    dir = {project.store.cache.parents[1]}\n", encoding="utf-8")
+    cache = str(project.store.cache.parents[1])
+    quote = "'" if '"' in cache else '"'
+    local.write_text(f"[cache]\n    dir = {quote}{cache}{quote}\n", encoding="utf-8")
 
 
 def _move_into_place(project: Project, version: Version, building: Path, folder: Path) -> None:
@@ -231,6 +231,7 @@ def _move_into_place(project: Project, version: Version, building: Path, folder:
     if folder.exists():
         discard(project, "broken", version)
         folder.rename(scratch(project, "broken", version))
+    _forget(project, folder)
     building.rename(folder)
     project.git.run("worktree", "repair", str(folder))
     discard(project, "broken", version)
@@ -245,7 +246,15 @@ def discard(project: Project, purpose: str, version: Version) -> None:
     """Remove the directories that this process, or a killed one, made for a purpose."""
     for folder in project.releases.glob(f".{purpose}-*@{version.name}"):
         shutil.rmtree(folder, ignore_errors=True)
-    project.git.try_run("worktree", "prune")
+        _forget(project, folder)
+
+
+def _forget(project: Project, folder: Path) -> None:
+    """Remove git's note of a worktree; `git worktree prune` would also drop a user's own that is not mounted now."""
+    common = Path(project.git.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
+    for note in (common / "worktrees").glob("*/gitdir"):
+        if note.parent / Path(note.read_text(encoding="utf-8").strip()) == folder / ".git":
+            shutil.rmtree(note.parent, ignore_errors=True)
 
 
 def read_json(path: Path) -> Any:

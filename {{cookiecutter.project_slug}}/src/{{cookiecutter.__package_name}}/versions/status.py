@@ -1,5 +1,6 @@
 """`model status`: what is live, what is newer, and what is wrong with the exact fix."""
 
+import shlex
 from dataclasses import dataclass
 
 from ..errors import ProjectError
@@ -76,7 +77,7 @@ def _tags(known: Registry) -> list[Problem]:
     return [
         Problem(
             f"the tag {tag.name} does not count: {tag.why}",
-            f"git tag -d '{tag.name}' (and in the remote: git push --delete), then use the model command",
+            f"git tag -d {shlex.quote(tag.name)} (and in the remote: git push --delete), then use the model command",
         )
         for tag in known.odd
     ]

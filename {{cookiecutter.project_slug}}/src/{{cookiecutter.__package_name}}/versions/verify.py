@@ -83,8 +83,8 @@ def verify(project: Project, versions: Sequence[Version], registry: Registry, sa
     witnesses = Witnesses(registry, remote, project.git.remote_tags(remote) if remote else {}, followers)
     for version in versions:
         result = Verified(version.name)
-        _tag(project, version, witnesses, result)
         try:
+            _tag(project, version, witnesses, result)
             kept = project.record(version)
             source = derive.source(project.git, project.store, version.commit, project.model_path)
             _objects(project, source, result)
@@ -104,6 +104,13 @@ def _tag(project: Project, version: Version, witnesses: Witnesses, result: Verif
         if event.target == version.name and event.version_tag is not None
     ]
     seen += [(f"{other} was released", tag) for other, tag in witnesses.followers.get(version.name, [])]
+    for moves in witnesses.registry.events.values():
+        for event in moves:
+            if event.target == version.name and event.commit != version.commit:
+                result.fault(
+                    f"the stage tag {event.tag_name} is at {event.commit[:10]}, its version at {version.commit[:10]}",
+                    "one of the two tags was moved or made by hand: ask who did, and compare with the remote's",
+                )
     for when, tag in seen:
         if tag != version.tag:
             result.fault(
@@ -119,6 +126,8 @@ def _tag(project: Project, version: Version, witnesses: Witnesses, result: Verif
             f"ask who changed it; to take the remote's: git fetch {remote} '+refs/tags/{name}:refs/tags/{name}'",
         )
     count = len(seen) + bool(there)
+    if remote and not there:
+        result.proven.append(f"nothing against {remote}, which lists no tags or does not answer")
     if result.sound and count:
         result.proven.append(f"the tag is the one that {count} witness{'es' * (count != 1)} saw")
     if "-----BEGIN" in git.tags([version.tag])[0]:
