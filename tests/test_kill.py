@@ -221,6 +221,7 @@ def test_control_c_leaves_no_worktree(team, environment):
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
     assert running.returncode == 130
+    assert "Stopped." in said
     assert "Traceback" not in said
     assert not list(Path(team.project, ".releases").glob(".*"))
     assert len(team.git("worktree", "list").splitlines()) == 1

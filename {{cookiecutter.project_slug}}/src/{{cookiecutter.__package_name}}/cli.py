@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +26,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 VersionName = Annotated[str, typer.Argument(help="v1.2.0, a stage such as prod, or latest.", metavar="VERSION")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit log.")]
 Force = Annotated[bool, typer.Option("--force", help="Pass over rules; needs --reason.")]
+
+
+#: Exit code after Ctrl-C, as a shell has it.
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def project() -> Any:
@@ -231,9 +236,10 @@ def main() -> None:
     except sqlite3.Error as fault:  # DVC keeps what it knows of files in a database
         screens.error(_of_the_machine(OSError(errno.EIO, str(fault), "DVC's database")))
         sys.exit(1)
-    except KeyboardInterrupt:
-        screens.interrupted()
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # Typer makes Ctrl-C an exit, and says nothing
+            screens.interrupted()
+        raise
 
 
 def _of_the_machine(fault: OSError) -> ProjectError:

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +232,7 @@ def _move_into_place(project: Project, version: Version, building: Path, folder:
     if folder.exists():
         discard(project, "broken", version)
         folder.rename(scratch(project, "broken", version))
-    _forget(project, folder)
+    _forget(project, folder.name)
     building.rename(folder)
     project.git.run("worktree", "repair", str(folder))
     discard(project, "broken", version)
@@ -244,16 +245,21 @@ def scratch(project: Project, purpose: str, version: Version) -> Path:
 
 def discard(project: Project, purpose: str, version: Version) -> None:
     """Remove the directories that this process, or a killed one, made for a purpose."""
-    for folder in project.releases.glob(f".{purpose}-*@{version.name}"):
+    pattern = f".{purpose}-*@{version.name}"
+    for folder in project.releases.glob(pattern):
         shutil.rmtree(folder, ignore_errors=True)
-        _forget(project, folder)
+    _forget(project, pattern)
 
 
-def _forget(project: Project, folder: Path) -> None:
-    """Remove git's note of a worktree; `git worktree prune` would also drop a user's own that is not mounted now."""
+def _forget(project: Project, pattern: str) -> None:
+    """Remove git's notes of release directories that are gone.
+
+    `git worktree prune` would also drop a worktree of the user's that is not mounted now.
+    """
     common = Path(project.git.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
     for note in (common / "worktrees").glob("*/gitdir"):
-        if note.parent / Path(note.read_text(encoding="utf-8").strip()) == folder / ".git":
+        folder = (note.parent / note.read_text(encoding="utf-8").strip()).parent
+        if folder.parent == project.releases and fnmatch(folder.name, pattern) and not folder.exists():
             shutil.rmtree(note.parent, ignore_errors=True)
 
 
