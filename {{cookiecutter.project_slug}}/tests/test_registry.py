@@ -157,7 +157,7 @@ def test_a_dvc_yaml_without_a_model_is_refused(versions, refused, tmp_path):
 def test_a_message_of_any_kind_stops_nothing(repository, versions, checks):
     git, run = repository
     release(run, "v1.0.0")
-    body = f'line\n\n{{"kind": "promote", "to": "v1.0.0", "checks": {checks}}}'
+    body = 'line\n\n{"kind": "promote", "to": "v1.0.0", "checks": ' + checks + "}"
     run("tag", "-a", "m#prod#1", "m@v1.0.0^{commit}", "-m", body)
     known = versions.registry.read(git, "m")
     assert known.live("prod") == "v1.0.0"
