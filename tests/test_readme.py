@@ -65,6 +65,8 @@ def test_the_readme_does_what_it_says(generate, run, edit, lock_installed, tmp_p
             write_card(project)
         if SETS_UP.match(line.removeprefix("uv run ")) or (line == "uv run pytest" and line in lines[number + 1 :]):
             continue  # the project's tests are run once, last, after data and configuration have changed
+        if "git rm" in line and not whole:
+            return  # a table of one's own hangs on no answer but the task
         if (LONG.match(line) and not whole) or (line.startswith(SLOW) and answers):
             continue
         if line == "mkdir data/raw" or "rm -r data/raw" in line:
