@@ -1,5 +1,6 @@
 """`model promote` and `model rollback`: proven first, moved last; a fault leaves what is live as it was."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -150,6 +151,15 @@ def test_a_release_directory_that_was_touched_is_not_trusted(team):
     assert there.stat().st_ino == inode, "what is proven is used again"
     damage(there / "model" / "model.skops")
     team.model("promote", "v1.0.0", "--to", "dev")
+    assert there.stat().st_ino != inode
+    inode = there.stat().st_ino
+    # Nor is a proof that was made to fit: the record says which bytes the model has.
+    proof = team.project / ".releases" / "v1.0.0.json"
+    noted = json.loads(proof.read_text(encoding="utf-8"))
+    damage(there / "model" / "model.skops")
+    noted["files"]["model.skops"] = hashlib.sha256((there / "model" / "model.skops").read_bytes()).hexdigest()
+    proof.write_text(json.dumps(noted), encoding="utf-8")
+    team.model("promote", "v1.0.0", "--to", "beta")
     assert there.stat().st_ino != inode
     inode = there.stat().st_ino
     (there / "src" / "penguins" / "pipeline" / "features.py").write_text("evil = True\n", encoding="utf-8")

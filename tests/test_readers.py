@@ -32,9 +32,8 @@ if what == "release":
 if what == "move":
     kind, stage, target = rest
     known = project.registry()
-    counter = max((event.counter for event in known.events.get(stage, [])), default=0) + 1
     event = {"kind": kind, "from": known.live(stage), "to": target, "reason": "r", "checks": []}
-    name = f"penguins#{stage}#{counter}"
+    name = f"penguins#{stage}#{known.next_counter(stage)}"
     message = module.event_message("line", event)
     git.publish({name: git.tag_object(name, known.versions[target].commit, message)}, None)
 known = project.registry()

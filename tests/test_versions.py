@@ -140,7 +140,8 @@ def test_the_workspace_goes_to_a_version_and_back(team):
         ("1.0.0", "LogisticRegression"),
         ("-", "Random"),
     ):
-        team.model("checkout", place)
+        said = team.model("checkout", place).output
+        assert f"the workspace is at {'main' if place == '-' else 'v1.0.0'} (" in said
         assert name in (team.project / "params.yaml").read_text(encoding="utf-8")
         interface = json.loads((team.project / "model" / "interface.json").read_text(encoding="utf-8"))
         assert interface["file"]["bytes"] == (team.project / "model" / "model.skops").stat().st_size

@@ -81,7 +81,8 @@ def checkout(project: Project, name: str, say: Say = silent) -> CheckedOut:
             raise
         dvc_repo.run(project.root, "checkout", "--force")
         (project.root / JOURNAL).unlink(missing_ok=True)
-        return CheckedOut(name, commit, project.registry().by_commit.get(here, here), len(source.outs))
+        there = target.removeprefix(f"{project.name}@")
+        return CheckedOut(there, commit, project.registry().by_commit.get(here, here), len(source.outs))
 
 
 def _journal(project: Project) -> dict[str, str] | None:

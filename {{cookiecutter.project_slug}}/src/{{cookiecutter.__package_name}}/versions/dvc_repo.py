@@ -296,13 +296,13 @@ def _storage_errors() -> tuple[type[BaseException], ...]:
     return tuple(kinds)
 
 
-def run(root: Path, *arguments: str, python: str = sys.executable, **variables: str) -> str:
+def run(root: Path, *arguments: str) -> str:
     """Run a dvc command; return its output, or raise `ProjectError`.
 
     It waits while another dvc command holds the repository's lock.
     """
-    command = [python, "-m", "dvc", "--wait-for-lock", *arguments]
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", **variables}
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(  # noqa: S603 (an argument list)
         command, cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )

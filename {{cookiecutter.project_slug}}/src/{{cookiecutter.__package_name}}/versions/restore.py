@@ -78,7 +78,7 @@ def materialise(project: Project, version: Version, say: Say = silent) -> Releas
     with project.lock(f"release-{version.name}"):
         folder = project.releases / version.name
         proof = project.releases / f"{version.name}.json"
-        known = _proof(project, version, proof)
+        known = _proof(project, version, kept, proof)
         if known is None or not _is_whole(folder, version.commit, project.model_path, known["files"]):
             say(f"materialising {version.name} in {folder.relative_to(project.root)}")
             discard(project, "building", version)
@@ -101,8 +101,12 @@ def _checks(kept: Record, replayed: str) -> tuple[str, ...]:
     )
 
 
-def _proof(project: Project, version: Version, file: Path) -> dict[str, Any] | None:
-    """Return the note of a replay here, if it would end the same way now.
+def _model_name(project: Project, kept: Record) -> str:
+    return kept.model.path.removeprefix(f"{project.model_path}/")
+
+
+def _proof(project: Project, version: Version, kept: Record, file: Path) -> dict[str, Any] | None:
+    """Return the note of a replay here, if it was of the recorded model and would end the same way now.
 
     A replay is a pure function of code, model and packages: with the same
     commit, the same bytes and the same installed packages it need not run
@@ -111,8 +115,12 @@ def _proof(project: Project, version: Version, file: Path) -> dict[str, Any] | N
     try:
         found = read_json(file)
         noted = json.loads(project.git.file(version.commit, "environment.json") or b"")
-        holds = found["tag"] == version.tag and found["environment"] == interpreter.fingerprint(found["python"], noted)
-        return found if holds and found["files"] and found["at"] else None
+        holds = (
+            found["tag"] == version.tag
+            and found["files"][_model_name(project, kept)] == kept.model.sha256
+            and found["environment"] == interpreter.fingerprint(found["python"], noted)
+        )
+        return found if holds and found["at"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -188,7 +196,7 @@ def _check_out(project: Project, version: Version, kept: Record, folder: Path, s
     _sound_objects(project, kept, say)
     dvc_repo.checkout(folder, project.model_path)
     files = digests(folder / project.model_path)
-    model = kept.model.path.removeprefix(f"{project.model_path}/")
+    model = _model_name(project, kept)
     wrong = [] if files.get(model) == kept.model.sha256 else [model]
     wrong += [
         name

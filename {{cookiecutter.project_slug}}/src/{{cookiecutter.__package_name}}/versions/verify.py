@@ -8,7 +8,6 @@ from ..errors import ProjectError
 from . import derive, gate
 from .git import GitError, last_line
 from .interface import differences
-from .progress import Say, silent
 from .project import Project
 from .record import Record, canonical
 from .registry import Registry, Version
@@ -64,7 +63,7 @@ class Witnesses:
     followers: dict[str, list[tuple[str, str]]]
 
 
-def verify(project: Project, versions: Sequence[Version], registry: Registry, say: Say = silent) -> Iterator[Verified]:
+def verify(project: Project, versions: Sequence[Version], registry: Registry) -> Iterator[Verified]:
     """Verify versions: their tags, their objects in cache and remote, every field of their records.
 
     Parameters
@@ -72,7 +71,6 @@ def verify(project: Project, versions: Sequence[Version], registry: Registry, sa
     project : Project
     versions : sequence of Version
     registry : Registry
-    say : callable
     """
     remote = project.git.remote()
     followers: dict[str, list[tuple[str, str]]] = {}
@@ -88,7 +86,7 @@ def verify(project: Project, versions: Sequence[Version], registry: Registry, sa
             kept = project.record(version)
             source = derive.source(project.git, project.store, version.commit, project.model_path)
             _objects(project, source, result)
-            _fields(project, source, version, kept, registry, result, say)
+            _fields(project, source, version, kept, registry, result)
         except ProjectError as error:
             result.fault(error.what, error.fix)
         yield result
@@ -172,7 +170,6 @@ def _fields(
     kept: Record,
     registry: Registry,
     result: Verified,
-    say: Say,
 ) -> None:
     """Derive every field again."""
     mismatch = project.mismatch(version, kept)
@@ -184,7 +181,7 @@ def _fields(
         result.fault("the tag's first line and the title in the record differ", "the tag was edited: ask who made it")
     if parent and (parent.version not in registry.versions or registry.versions[parent.version].key >= version.key):
         result.fault(f"its parent {parent.version} is no earlier version", "git fetch --tags, then again")
-    verdict = gate.judge(project, source, registry, say, kept.governance.gate.against)
+    verdict = gate.judge(project, source, registry, against=kept.governance.gate.against)
     before, now = kept.as_dict(), derive.derive(source, identity, verdict).as_dict()
     found = differences(before, now)
     if _trained_at(before) != _trained_at(now):  # elsewhere, or once more here: this machine cannot tell
