@@ -48,6 +48,8 @@ if at is not None and any(word.endswith(".cli") for word in sys.orig_argv):
             return ours(arguments[0]) and not os.path.isdir(arguments[0])
         if event == "shutil.rmtree":
             return ours(arguments[0])
+        if event == "os.remove":  # of objects; other files that are removed are drafts
+            return ours(arguments[0]) and "/files/md5/" in os.fspath(arguments[0]) and "/." not in arguments[0][-40:]
         return event in ("os.rename", "shutil.copyfile") and ours(arguments[1])
 
     def hook(event, arguments):

@@ -162,6 +162,10 @@ def diff(
 def verify(
     version: VersionName = "latest",
     every: Annotated[bool, typer.Option("--all", help="Verify every version.")] = False,
+    remote: Annotated[bool, typer.Option("--remote", help="Restore from the remote alone: a restore drill.")] = False,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Of all, so many: what is live, and others at random.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Derive a version's record again and compare it with its tag; exit 1 if anything differs."""
@@ -169,11 +173,14 @@ def verify(
 
     found = project()
     registry = found.registry()
-    chosen = list(registry.versions.values()) if every else [registry.get(version)]
+    if sample is not None:
+        chosen = module.sample(registry, sample)
+    else:
+        chosen = list(registry.versions.values()) if every else [registry.get(version)]
     results = []
     with screens.working() as say:
-        tick = say(f"verifying {len(chosen)} version{'s' * (len(chosen) != 1)}", len(chosen))
-        for result in module.verify(found, chosen, registry):
+        tick = say(f"verifying {len(chosen)} version{'s' * (len(chosen) != 1)}", None if remote else len(chosen))
+        for result in module.drill(found, chosen, registry, say) if remote else module.verify(found, chosen, registry):
             results.append(result)
             tick()
     screens.verified(results, json)
@@ -204,6 +211,20 @@ def checkout(
     with screens.working() as say:
         done = module.checkout(project(), version, say)
     screens.checked_out(done, json)
+
+
+@app.command()
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only what would go is shown.")] = False,
+    reason: Reason = "",
+    json: Json = False,
+) -> None:
+    """Free what is stored for versions that no rule of conf/retention/ keeps."""
+    from .versions import prune as module
+
+    with screens.working() as say:
+        done = module.prune(project(), reason, yes, say)
+    screens.pruned(done, json)
 
 
 @app.command()

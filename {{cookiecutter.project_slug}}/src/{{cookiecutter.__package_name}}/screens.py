@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .versions.history import Entry, Period
     from .versions.progress import Say, Tick
     from .versions.promote import Moved
+    from .versions.prune import Plan
     from .versions.record import Gate, Record
     from .versions.registry import Registry, Version
     from .versions.release import Released
@@ -156,11 +157,12 @@ def show(kept: "Record", version: "Version", registry: "Registry", as_json: bool
         if trained
         else "not known: released without the note of its training"
     )
-    parent = kept.identity.parent
+    parent, note = kept.identity.parent, registry.pruned(version.name)
     print(f"{kept.identity.name} {version.name}: {kept.identity.title}")
     facts = [
         ("live in", ", ".join(stages) or "no stage"),
         ("quarantined", ", ".join(f"{s}: {e.reason}" for s, e in registry.quarantined_by(version.name).items())),
+        ("pruned", f"{note.at:%Y-%m-%d} by {note.by}: it cannot be restored" if note else ""),
         ("released", f"{version.at:%Y-%m-%d %H:%M} by {version.by}"),
         ("follows", parent.version if parent else "nothing: the first version"),
         ("model", f"{kept.model.path}, {kept.model.bytes:,} bytes, sha256 {kept.model.sha256[:16]}"),
@@ -203,7 +205,9 @@ def verified(results: "list[Verified]", as_json: bool) -> None:
         json([dataclasses.asdict(result) for result in results])
         return
     for result in results:
-        print(f"{result.version}: {'sound' if result.sound else f'{len(result.faults)} faults'}")
+        count = len(result.faults)
+        found = f"{count} fault{'s' * (count != 1)}" if count else "pruned" if result.pruned else "sound"
+        print(f"{result.version}: {found}")
         for what in result.proven if len(results) == 1 or not result.sound else ():
             print(f"  checked: {what}")
         for what, fix in result.faults:
@@ -248,6 +252,47 @@ def adopted(done: "Adopted", as_json: bool) -> None:
     for note in done.notes:
         print(f"note: {note}")
     print("next: dvc repro, git commit, model release")
+
+
+def pruned(plan: "Plan", as_json: bool) -> None:
+    if as_json:
+        json(dataclasses.asdict(plan) | {"goes": plan.goes, "objects": sorted(plan.objects)})
+        return
+    rows = [
+        (
+            f.version,
+            f"{f.at:%Y-%m-%d}",
+            ", ".join(f.kept_by) or ("goes" if f.objects else "nothing; it is gone"),
+            *((str(f.objects), size(f.bytes)) if f.objects else ("", "")),
+        )
+        for f in plan.fates
+    ]
+    table(("version", "released", "kept by", "objects", "frees"), rows)
+    now, after = ("before", "now") if plan.done else ("now", "after")
+    for place in plan.stored:
+        print(f"{place.place}: {size(place.bytes)} {now}, {size(place.after)} {after}")
+    for note in plan.notes:
+        print(f"note: {note}")
+    if plan.done:
+        print(f"deleted {len(plan.objects)} objects" + (f"; the history says so: {plan.tag}" if plan.tag else ""))
+    elif plan.objects:
+        print(f"nothing was deleted; to delete {len(plan.objects)} objects: model prune --yes --reason WHY")
+    else:
+        print(
+            "nothing is stored that no version, branch, tag or experiment needs"
+            if plan.fates
+            else "nothing has been released yet"
+        )
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}" if unit != "B" else f"{count} B"
+        value /= 1000
+    return f"{value:.3g} TB"
 
 
 def status(found: "Status", as_json: bool) -> None:

@@ -193,6 +193,16 @@ class Stages(Strict):
     sign_tags: bool
 
 
+class Retention(Strict):
+    """Which versions' stored objects `model prune` keeps."""
+
+    name: str
+    ever_live: bool
+    last: Annotated[int, Field(ge=1)]
+    days: Annotated[int, Field(ge=0)]
+    versions: list[str]
+
+
 class Config(Strict):
     """The whole composed configuration."""
 
@@ -204,6 +214,7 @@ class Config(Strict):
     compute: Compute
     gate: Gate
     stages: Stages
+    retention: Retention
 
     @model_validator(mode="after")
     def _gate_suits_the_task(self) -> "Config":

@@ -18,7 +18,8 @@ from hashlib import md5
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import ProjectError, UnavailableError
+from ..errors import ProjectError
+from . import storage
 from .progress import Tick
 
 #: Objects that are asked for, sent or fetched at once.
@@ -61,10 +62,10 @@ class Out:
 
 
 class Store:
-    """The objects of a project: its DVC cache and its default remote."""
+    """The objects of a project: its DVC cache, or another one, and its default remote."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, cache: Path | None = None) -> None:
+        self.root, self._cache = root, cache
 
     @cached_property
     def _repo(self) -> Any:
@@ -79,7 +80,7 @@ class Store:
     @cached_property
     def cache(self) -> Path:
         """The folder of the cache's objects."""
-        return Path(self._repo.cache.local.path)
+        return self._cache or Path(self._repo.cache.local.path)
 
     @cached_property
     def remote(self) -> Any:
@@ -95,6 +96,14 @@ class Store:
                 "data and models are stored there, and come back from there",
                 "dvc remote add --default storage FOLDER-OR-URL",
             ) from None
+
+    @cached_property
+    def place(self) -> str:
+        """Where the default remote is, in words."""
+        name = self._repo.config["core"].get("remote")
+        server = self._repo.config["remote"].get(name, {}).get("endpointurl") or os.environ.get("AWS_ENDPOINT_URL")
+        at = f" at {server}" if server and self.remote.fs.protocol == "s3" else ""
+        return f"the remote {self.remote.fs.unstrip_protocol(self.remote.path)}{at}"
 
     def has_remote(self) -> bool:
         return bool(self._repo.config["core"].get("remote"))
@@ -201,7 +210,7 @@ class Store:
 
     def _fetch_one(self, oid: str, tick: Tick) -> None:
         target = self.path(oid)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._repo.cache.local.makedirs(os.fspath(target.parent))  # for the group, if cache.shared says so
         draft = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             self.remote.fs.get_file(self.remote.oid_to_path(oid), os.fspath(draft))
@@ -218,25 +227,68 @@ class Store:
             draft.unlink(missing_ok=True)
         tick()
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the cache lies outside the project, where other clones and projects may use it, too."""
+        return not self.cache.resolve().is_relative_to(self.root.resolve())
+
+    def cached(self) -> dict[str, int]:
+        """Return the size of each object in the cache, in bytes."""
+        return _sizes(self.cache)
+
+    def remove_from_cache(self, objects: Iterable[str]) -> None:
+        """Delete objects, files before the folders that name them."""
+        for part in self._files_first(objects):
+            for oid in part:
+                self.path(oid).unlink(missing_ok=True)
+
     # --- the remote ---
+
+    def stored(self) -> dict[str, int]:
+        """Return the size of each object in the remote, in bytes."""
+        remote, fs = self.remote, self.remote.fs.fs
+        if remote.fs.protocol == "local":
+            return _sizes(Path(remote.path))
+        fs.invalidate_cache()
+        found = self._try(lambda: fs.find(remote.path, detail=True))
+        if not found:
+            self._look()
+        named = {"".join(PurePosixPath(path).parts[-2:]): entry["size"] for path, entry in found.items()}
+        return {oid: size for oid, size in named.items() if MD5.fullmatch(oid)}
+
+    def remove_from_remote(self, objects: Iterable[str], tick: Tick = lambda: None) -> None:
+        """Delete objects, files before the folders that name them; one that is gone already is no fault."""
+        from dvc_data.hashfile.db import get_index
+
+        def remove(oid: str) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self.remote.fs.rm_file(self.remote.oid_to_path(oid))
+            tick()
+
+        # DVC notes which folders a remote has, and would send them never again.
+        get_index(self.remote).clear()
+        for part in self._files_first(objects):
+            self._each(remove, part, "deleted in")
 
     def lacking(self, objects: Iterable[str], tick: Tick = lambda: None) -> list[str]:
         """Return the objects that the remote does not list, or lists with another size than the cache's."""
-        wanted = list(objects)
-        fs = self.remote.fs
+        wanted, fs = list(objects), self.remote.fs
         if len(wanted) >= LIST_FROM:
-            sizes = self._try(lambda: {k: v.get("size") for k, v in fs.find(self.remote.path, detail=True).items()})
-            return [oid for oid in wanted if not self._fits(oid, sizes.get(self.remote.oid_to_path(oid)))]
+            sizes: dict[str, int | None] = {**self.stored()}
+        else:
 
-        def check(oid: str) -> str | None:
-            try:
-                size = fs.info(self.remote.oid_to_path(oid)).get("size")
-            except FileNotFoundError:
-                size = None
-            tick()
-            return None if self._fits(oid, size) else oid
+            def size(oid: str) -> int | None:
+                try:
+                    found: int | None = fs.info(self.remote.oid_to_path(oid)).get("size")
+                except FileNotFoundError:
+                    found = None
+                tick()
+                return found
 
-        found: list[str] = self._try(lambda: [oid for oid in self._map(check, wanted) if oid])
+            sizes = dict(zip(wanted, self._try(lambda: self._map(size, wanted)), strict=True))
+        found = [oid for oid in wanted if not self._fits(oid, sizes.get(oid))]
+        if found:
+            self._look()
         return found
 
     def _fits(self, oid: str, size: int | None) -> bool:
@@ -245,10 +297,12 @@ class Store:
 
     def push(self, objects: Iterable[str], tick: Tick = lambda: None) -> None:
         """Send objects from the cache to the remote, files before the folders that name them."""
-        wanted = sorted(objects, key=lambda oid: oid.endswith(".dir"))
-        files = [oid for oid in wanted if not oid.endswith(".dir")]
-        for part in (files, wanted[len(files) :]):
+        for part in self._files_first(objects):
             self._each(lambda oid: self._push_one(oid, tick), part, "sent to")
+
+    def _files_first(self, objects: Iterable[str]) -> tuple[list[str], list[str]]:
+        wanted = list(objects)
+        return [oid for oid in wanted if not oid.endswith(".dir")], [oid for oid in wanted if oid.endswith(".dir")]
 
     def _push_one(self, oid: str, tick: Tick) -> None:
         fs, target = self.remote.fs, self.remote.oid_to_path(oid)
@@ -259,7 +313,11 @@ class Store:
 
     def _map(self, action: Callable[[str], Any], objects: Iterable[str]) -> list[Any]:
         with ThreadPoolExecutor(JOBS) as pool:
-            return list(pool.map(action, objects))
+            try:
+                return list(pool.map(action, objects))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # each would be tried as often as the one that failed
+                raise
 
     def _each(self, action: Callable[[str], None], objects: Iterable[str], done: str) -> None:
         """Do something with each object; the first failure becomes a `ProjectError`."""
@@ -269,6 +327,7 @@ class Store:
         try:
             return action()
         except FileNotFoundError as error:
+            self._look()
             missing = Path(str(error.filename or error)).as_posix()
             raise ProjectError(
                 f"an object is missing: {missing}",
@@ -277,23 +336,26 @@ class Store:
             ) from None
         except ProjectError:
             raise
-        except _storage_errors() as error:
-            raise UnavailableError(
-                f"objects could not be {done} the remote {self.remote.path}: {type(error).__name__}: {error}",
-                "the storage refused or does not answer",
-                "mend the connection or the permission (dvc remote list says where), then the same command again",
-            ) from None
+        except storage.errors() as error:
+            raise storage.explain(error, self.place, done, self._ask()) from None
 
+    def _look(self) -> None:
+        """Make sure that the storage itself is there: a missing bucket looks like missing objects."""
+        ask = self._ask()
+        if ask:
+            try:
+                ask()
+            except storage.errors() as error:
+                if storage.code(error) != "AccessDenied":  # who may not list may still read and write
+                    raise storage.explain(error, self.place, "looked up in") from None
 
-def _storage_errors() -> tuple[type[BaseException], ...]:
-    """Return what storage libraries raise when a store refuses or is away."""
-    from dvc.exceptions import DvcException
-
-    kinds: list[type[BaseException]] = [OSError, DvcException]
-    exceptions = sys.modules.get("botocore.exceptions")  # there only if the remote is on S3
-    if exceptions is not None:
-        kinds += [exceptions.BotoCoreError, exceptions.ClientError]
-    return tuple(kinds)
+    def _ask(self) -> Callable[[], Any] | None:
+        """Return a harmless question whose answer says what is wrong, if the storage knows one."""
+        if self.remote.fs.protocol != "s3":
+            return None
+        bucket, _, prefix = self.remote.path.partition("/")
+        question = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1}
+        return lambda: self.remote.fs.fs.call_s3("list_objects_v2", **question)
 
 
 def run(root: Path, *arguments: str) -> str:
@@ -338,6 +400,12 @@ def checkout(root: Path, *paths: str) -> None:
 def name_of(content: bytes) -> str:
     """Return the name of the object that has this content."""
     return md5(content, usedforsecurity=False).hexdigest()
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the size of each object in a folder of objects, in bytes."""
+    found = {path.parent.name + path.name: path for path in folder.glob("??/*")}
+    return {oid: path.stat().st_size for oid, path in found.items() if MD5.fullmatch(oid)}
 
 
 def _is_inside(name: str) -> bool:

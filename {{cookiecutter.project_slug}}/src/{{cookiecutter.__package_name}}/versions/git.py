@@ -240,6 +240,32 @@ class Git:
             return {}
         return {ref.removeprefix("refs/tags/"): value for value, _, ref in (line.partition("\t") for line in lines)}
 
+    def remote_refs(self, remote: str, *patterns: str) -> dict[str, str]:
+        """Return the object hash of each ref in a remote that fits a pattern; silence is a `ProjectError`."""
+        try:
+            lines = self.run("ls-remote", "--refs", remote, *patterns, timeout=NETWORK_SECONDS).splitlines()
+        except GitError as error:
+            raise _away(remote, error) from None
+        return {ref: value for value, _, ref in (line.partition("\t") for line in lines)}
+
+    def fetch_objects(self, remote: str, refs: Mapping[str, str]) -> None:
+        """Bring what refs of a remote name into the object store; no ref changes here."""
+        asked = self.run("cat-file", "--batch-check", text="\n".join(refs.values())).splitlines() if refs else []
+        missing = {line.split()[0] for line in asked if line.endswith(" missing")}
+        wanted = [ref for ref, value in refs.items() if value in missing]
+        if wanted:
+            options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--stdin")
+            try:
+                self.run("fetch", *options, remote, text="\n".join(wanted) + "\n", timeout=NETWORK_SECONDS)
+            except GitError as error:
+                raise _away(remote, error) from None
+
+    def worktrees(self) -> dict[Path, str]:
+        """Return the commit of each worktree of this repository."""
+        entries = self.run("worktree", "list", "--porcelain").split("\n\n")
+        parts = [dict(line.partition(" ")[::2] for line in entry.splitlines()) for entry in entries]
+        return {Path(part["worktree"]): part["HEAD"] for part in parts if "HEAD" in part}
+
     def fetch_tags(self, remote: str) -> None:
         """Fetch all tags; a remote that cannot be reached is a `ProjectError`."""
         try:
@@ -249,11 +275,15 @@ class Git:
         except GitError as error:
             if "would clobber existing tag" in error.stderr:
                 return  # a tag was moved somewhere; `status` and `verify` say which
-            raise ProjectError(
-                f"the git remote {remote} does not answer: {last_line(error.stderr)}",
-                "somebody may have released or promoted since the last fetch",
-                f"mend the connection (try: git fetch {remote}), then the same command again",
-            ) from None
+            raise _away(remote, error) from None
+
+
+def _away(remote: str, error: GitError) -> ProjectError:
+    return ProjectError(
+        f"the git remote {remote} does not answer: {last_line(error.stderr)}",
+        "somebody may have released or promoted since the last fetch",
+        f"mend the connection (try: git fetch {remote}), then the same command again",
+    )
 
 
 class TakenError(GitError):

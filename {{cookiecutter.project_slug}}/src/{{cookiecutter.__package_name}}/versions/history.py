@@ -53,6 +53,11 @@ def timeline(registry: Registry, stage: str | None = None) -> list[Entry]:
                 latest = at
                 why = event.reason or (event.title if event.kind == "assign" else "")
                 entries.append(Entry(at, event.kind, event.target, name, event.source, event.by, why))
+    if not stage:
+        entries += [
+            Entry(note.at, "prune", ", ".join(note.versions), None, None, note.by, note.reason)
+            for note in registry.prunes
+        ]
     return sorted(entries, key=lambda entry: entry.at)[::-1]
 
 

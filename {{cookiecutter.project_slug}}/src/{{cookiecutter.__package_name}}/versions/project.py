@@ -37,11 +37,14 @@ class Project:
         The model's name.
     model_path : str
         Where the model lies, relative to the root.
+    cache : Path, optional
+        Another cache than DVC's.
     """
 
     root: Path
     name: str
     model_path: str
+    cache: Path | None = None
 
     @cached_property
     def git(self) -> Git:
@@ -49,7 +52,7 @@ class Project:
 
     @cached_property
     def store(self) -> Store:
-        return Store(self.root)
+        return Store(self.root, self.cache)
 
     def registry(self) -> Registry:
         """Return the registry as the tags are now."""

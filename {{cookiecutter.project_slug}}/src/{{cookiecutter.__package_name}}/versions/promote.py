@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ProjectError, UnavailableError
-from . import card, interface, restore
+from . import card, interface, push, restore
 from .git import GitError, TakenError, last_line
 from .progress import Say, silent
 from .project import Project, event_message, one_line
-from .registry import STAGE_NAME, Event, Registry, Version
+from .registry import STAGE_NAME, Event, Pruned, Registry, Version
 from .restore import Release
 
 
@@ -88,6 +88,8 @@ def promote(project: Project, name: str, stage: str, reason: str = "", force: bo
                 "model history",
             )
         _may_enter(project, registry, version, stage, force)
+        if registry.pruned(version.name):
+            push.everything(project, project.store.outs(version.commit), say)
         release = restore.materialise(project, version, say)
         checks = [*release.checks, *_serves(project, registry, release, stage, source, force)]
         return _move(project, registry, "promote", stage, source, release, reason, force, checks, remote)
@@ -175,11 +177,14 @@ def _candidates(registry: Registry, stage: str, to: str | None) -> list[Version]
         quarantine = registry.quarantined_by(version.name)
         if quarantine:
             raise _quarantined(version.name, quarantine, stage)
+        note = registry.pruned(version.name)
+        if note:
+            raise _pruned(version.name, note, stage)
         return [version]
     good = [registry.versions[name] for name in before if not registry.quarantined_by(name)]
-    good = [version for version in good if not version.withdrawn]
+    good = [version for version in good if not version.withdrawn and not registry.pruned(version.name)]
     if not good:
-        tried = f": {', '.join(before)} were left by a roll-back or withdrawn" if before else ""
+        tried = f": {', '.join(before)} were left by a roll-back, withdrawn or pruned" if before else ""
         raise ProjectError(
             f"nothing good was live in {stage} before {live}{tried}",
             "a roll-back goes to what was live before and is not quarantined",
@@ -197,6 +202,15 @@ def _quarantined(version: str, events: dict[str, Event], stage: str) -> ProjectE
     )
 
 
+def _pruned(version: str, note: Pruned, stage: str) -> ProjectError:
+    return ProjectError(
+        f"{version} was pruned: {note.by} had what is stored for it deleted on {note.at:%Y-%m-%d}",
+        note.reason or "no rule of conf/retention/ kept it",
+        f"where the cache still has it, or dvc repro at its tag made it again: "
+        f'model promote {version} --to {stage} --force --reason "why"',
+    )
+
+
 def _may_enter(project: Project, registry: Registry, version: Version, stage: str, force: bool) -> None:
     """Refuse a version that the rules keep out of a stage."""
     if version.withdrawn:
@@ -206,6 +220,9 @@ def _may_enter(project: Project, registry: Registry, version: Version, stage: st
         quarantine = registry.quarantined_by(version.name)
         if quarantine:
             raise _quarantined(version.name, quarantine, stage)
+        note = registry.pruned(version.name)
+        if note:
+            raise _pruned(version.name, note, stage)
         order = rules.get("order") or []
         if stage in order and order.index(stage) > 0:
             needed = order[order.index(stage) - 1]

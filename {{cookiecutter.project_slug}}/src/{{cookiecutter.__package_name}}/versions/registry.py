@@ -2,6 +2,7 @@
 
 Names are GTO's: `name@v1.2.0` registers a version, `name#prod#7` assigns it to
 a stage, `name#prod!#8` empties the stage, `name@v1.2.0!` withdraws a version.
+One name is ours alone: `name.pruned.3` notes whose stored objects were deleted.
 Within a stage the counter gives the order, never the date: clocks go wrong.
 Only annotated tags of commits count. Tags are never moved or deleted.
 """
@@ -25,6 +26,8 @@ DATE = re.compile(r"(\d{1,12}) ([+-])(\d\d)([0-5]\d)", re.ASCII)
 #: The end of the year 9998, in seconds since 1970: whatever the time zone, a date that Python has.
 LAST_SECOND = 253_370_764_800
 STAGE_NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9_-]*[a-zA-Z0-9])?")
+#: Between the model's name and the number in the name of a tag that notes what was pruned.
+PRUNED = ".pruned."
 #: What one `git for-each-ref` prints for a tag; a version's record is long and read only when it is asked for.
 FIELDS = (
     "%(refname:strip=2)", "%(objecttype)", "%(objectname)", "%(*objecttype)", "%(*objectname)",
@@ -104,6 +107,27 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Pruned:
+    """A note that the stored objects of versions were deleted.
+
+    Attributes
+    ----------
+    counter : int
+    versions : tuple of str
+    at : datetime
+    by, reason, title, tag_name : str
+    """
+
+    counter: int
+    versions: tuple[str, ...]
+    at: dt.datetime
+    by: str
+    reason: str
+    title: str
+    tag_name: str
+
+
+@dataclass(frozen=True)
 class OddTag:
     """A tag with a name of ours that does not count."""
 
@@ -124,12 +148,15 @@ class Registry:
     events : dict of str to list of Event
         By stage, in the order of counters.
     odd : list of OddTag
+    prunes : list of Pruned
+        In the order of counters.
     """
 
     name: str
     versions: dict[str, Version]
     events: dict[str, list[Event]]
     odd: list[OddTag] = field(default_factory=list)
+    prunes: list[Pruned] = field(default_factory=list)
 
     def live(self, stage: str) -> str | None:
         """Return the version that a stage holds."""
@@ -159,6 +186,12 @@ class Registry:
                 elif event.target == version and event.kind != "rollback":
                     found.pop(stage, None)
         return found
+
+    def pruned(self, version: str) -> Pruned | None:
+        """Return the note that a version cannot be restored; a promotion since then has proven that it can."""
+        note = next((note for note in reversed(self.prunes) if version in note.versions), None)
+        moves = (event for events in self.events.values() for event in events if event.target == version)
+        return None if note is None or any(event.at > note.at for event in moves) else note
 
     def next_counter(self, stage: str) -> int:
         """Return the number of a stage's next tag; tags that do not count have taken theirs, too."""
@@ -239,8 +272,9 @@ def read(git: Git, name: str) -> Registry:
     odd: list[OddTag] = []
     # Both at once: with thousands of tags each takes as long as Python takes to start.
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(_tags, git, f"refs/tags/{name}#*", (*FIELDS, "%(contents:body)"))
-        registered = _tags(git, f"refs/tags/{name}@*", FIELDS)
+        patterns = (f"refs/tags/{name}#*", f"refs/tags/{name}{PRUNED}*")
+        other = pool.submit(_tags, git, patterns, (*FIELDS, "%(contents:body)"))
+        registered = _tags(git, (f"refs/tags/{name}@*",), FIELDS)
         moved = other.result()
     for tag, *rest in registered:
         text = tag[len(name) + 1 :]
@@ -260,7 +294,15 @@ def read(git: Git, name: str) -> Registry:
     for version in versions.values():
         at_commit.setdefault(version.commit, []).append(version.name)
     events: dict[str, list[Event]] = {}
+    prunes: list[Pruned] = []
     for tag, *rest in moved:
+        if tag.startswith(f"{name}{PRUNED}"):
+            note = _pruned(tag, tag.rpartition(".")[2], rest)
+            if note:
+                prunes.append(note)
+            else:
+                odd.append(OddTag(tag, _why_odd(rest) or "it does not say what was pruned"))
+            continue
         stage, _, counter = tag[len(name) + 1 :].rpartition("#")
         stage, cancel = stage.removesuffix("!"), stage.endswith("!")
         if not (counter.isdecimal() and STAGE_NAME.fullmatch(stage)):
@@ -275,12 +317,14 @@ def read(git: Git, name: str) -> Registry:
             odd.append(OddTag(tag, "its commit is no version"))
             continue
         events.setdefault(stage, []).append(event)
-    return Registry(name, versions, {stage: _in_order(moves) for stage, moves in sorted(events.items())}, odd)
+    prunes.sort(key=lambda note: note.counter)
+    ordered_events = {stage: _in_order(moves) for stage, moves in sorted(events.items())}
+    return Registry(name, versions, ordered_events, odd, prunes)
 
 
-def _tags(git: Git, pattern: str, fields: tuple[str, ...]) -> list[list[str]]:
+def _tags(git: Git, patterns: tuple[str, ...], fields: tuple[str, ...]) -> list[list[str]]:
     # Only a zero byte can be in no part of a tag.
-    found = git.run("for-each-ref", f"--format={'%00'.join(fields)}%00", pattern).split("\0")
+    found = git.run("for-each-ref", f"--format={'%00'.join(fields)}%00", *patterns).split("\0")
     count = len(fields)
     return [[found[n].removeprefix("\n"), *found[n + 1 : n + count]] for n in range(0, len(found) - 1, count)]
 
@@ -311,21 +355,34 @@ def _withdraw(version: Version) -> Version:
     return Version(version.name, version.commit, version.tag, version.at, version.by, version.title, withdrawn=True)
 
 
+def _pruned(tag: str, counter: str, rest: list[str]) -> Pruned | None:
+    """Return what a tag says was pruned, or None if it says nothing that counts."""
+    if _why_odd(rest) or not counter.isdecimal():
+        return None
+    noted = _json(rest[8])
+    names = noted.get("versions")
+    if noted.get("kind") != "prune" or not isinstance(names, list):
+        return None
+    versions = tuple(map(str, names))
+    return Pruned(int(counter), versions, _time(rest[4]), _person(rest), str(noted.get("reason") or ""), rest[7], tag)
+
+
+def _json(body: str) -> dict[str, Any]:
+    """Return the JSON object in a tag's message, or nothing: it may be a message that somebody else wrote."""
+    try:
+        found = json.loads(body) if body.lstrip().startswith("{") else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _event(tag: str, stage: str, counter: int, cancel: bool, rest: list[str], here: list[str]) -> Event:
     """Return the event that a stage tag tells; a message of another tool tells only the commit."""
     target = None if cancel or not here else here[-1]
     kind: Kind = "unassign" if cancel else "assign"
-    noted: dict[str, Any] = {}
-    try:
-        found = json.loads(rest[8]) if rest[8].lstrip().startswith("{") else {}
-        if (
-            isinstance(found, dict)
-            and found.get("kind") in ("promote", "rollback")
-            and isinstance(found.get("to"), str)
-        ):
-            noted = found
-    except (ValueError, RecursionError):
-        pass  # a message that somebody else wrote
+    noted = _json(rest[8])
+    if noted.get("kind") not in ("promote", "rollback") or not isinstance(noted.get("to"), str):
+        noted = {}
     if noted and not cancel:
         kind = noted["kind"]
         # Two versions share a commit only by another tool's hand; then the message says which is meant.

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ProjectError
-from . import checks, derive, gate, interface, record
+from . import checks, derive, gate, interface, push, record
 from .checks import Problem
 from .git import GitError, TakenError, last_line
 from .progress import Say, silent
 from .project import Project, listed, one_line
-from .registry import Registry, Version
+from .registry import PRUNED, Registry, Version
 
 #: How often a lost race for the number is tried again.
 RACES = 10
@@ -94,8 +94,8 @@ def release(
             )
         assert source
         assert verdict
-        sent, total = _store(project, source, say)
-        return _tag(project, source, verdict, title, part, remote, branch, (sent, total), say)
+        stored = push.everything(project, source.outs, say)
+        return _tag(project, source, verdict, title, part, remote, branch, stored, say)
 
 
 def failed_rules(verdict: record.Gate) -> list[Problem]:
@@ -122,31 +122,6 @@ def _not_yet(registry: Registry, before: Registry, commit: str) -> list[Problem]
     else:
         what = f"this commit is {name} already"
     return [Problem(what, f"model show {name}, or commit a change first")]
-
-
-def _store(project: Project, source: derive.Source, say: Say) -> tuple[int, int]:
-    """Send what the remote lacks, then see every object of the version there."""
-    store = project.store
-    wanted = store.objects(source.outs)
-    missing = store.lacking(wanted, say(f"looking for {len(wanted)} objects in the DVC remote", len(wanted)))
-    if missing:
-        damaged = store.unsound(missing, say(f"checking {len(missing)} objects", len(missing)))
-        if damaged:
-            raise ProjectError(
-                f"the cache has lost or damaged {len(damaged)} objects:\n{listed([wanted[oid] for oid in damaged])}",
-                "they would be sent as they are, and the version could never be restored",
-                "dvc repro --force makes outputs again; for inputs: dvc add again from a good copy",
-            )
-        store.push(missing, say(f"sending {len(missing)} of {len(wanted)} objects to the DVC remote", len(missing)))
-        left = store.lacking(wanted)
-        if left:
-            names = listed([wanted[oid] for oid in left])
-            raise ProjectError(
-                f"the remote does not list {len(left)} objects that were sent:\n{names}",
-                "a version whose data cannot come back must not have a name",
-                "look at the storage (space, permissions), then the same command again",
-            )
-    return len(missing), len(wanted)
 
 
 def parent_of(project: Project, registry: Registry, commit: str) -> Version | None:
@@ -197,10 +172,20 @@ def _tag(
         except GitError as error:
             raise _push_refused(error, remote, branch) from None
         notes = _notes(project, source, remote, made)
+        if remote and _pruned_meanwhile(project, registry, remote):
+            stored = push.everything(project, source.outs, say)
+            notes.append(f"somebody pruned meanwhile; {stored[0]} objects were sent again")
         return Released(number, reason, verdict, *stored, remote, tuple(notes))
     raise ProjectError(
         f"{RACES} version numbers were taken while they were tried", "others release at the same time", "try again"
     )
+
+
+def _pruned_meanwhile(project: Project, registry: Registry, remote: str) -> bool:
+    """Tell whether a prune began after objects were seen in the remote: it could not know of this version."""
+    known = {note.tag_name for note in registry.prunes}
+    there = {name for name in project.git.remote_tags(remote) if name.startswith(f"{project.name}{PRUNED}")}
+    return not there <= known
 
 
 def next_number(

@@ -246,6 +246,14 @@ def _move_into_place(project: Project, version: Version, building: Path, folder:
     discard(project, "broken", version)
 
 
+def remove(project: Project, version: Version) -> None:
+    """Remove a version's release directory and the note of its replay."""
+    with project.lock(f"release-{version.name}"):
+        shutil.rmtree(project.releases / version.name, ignore_errors=True)
+        _forget(project, version.name)
+        (project.releases / f"{version.name}.json").unlink(missing_ok=True)
+
+
 def scratch(project: Project, purpose: str, version: Version) -> Path:
     """Return the name of a directory of this process: what a killed one had started may still write in its own."""
     return project.releases / f".{purpose}-{os.getpid()}@{version.name}"

@@ -53,7 +53,9 @@ def status(project: Project, say: Say = silent) -> Status:
     for stage, moves in known.events.items():
         held = known.live(stage)
         newer = [
-            version.name + (" (quarantined)" if known.quarantined_by(version.name) else "")
+            version.name
+            + (" (quarantined)" if known.quarantined_by(version.name) else "")
+            + (" (pruned)" if known.pruned(version.name) else "")
             for version in known.versions.values()
             if held and version.key > registry.version_key(held) and not version.withdrawn
         ]

@@ -1,15 +1,21 @@
 """`model verify`: derive a version's record again and compare it with the tag, field by field."""
 
+import contextlib
+import random
+import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError
 from . import derive, gate
 from .git import GitError, last_line
 from .interface import differences
+from .progress import Say, silent
 from .project import Project
-from .record import Record, canonical
+from .record import Gate, Record, canonical
 from .registry import Registry, Version
 
 #: Known only to the machine that trained; elsewhere there is nothing to compare them with.
@@ -27,11 +33,14 @@ class Verified:
         What is wrong, and how to mend it.
     proven : list of str
         What was checked and found right.
+    pruned : bool
+        What was stored for it was deleted on purpose, so only tag and record could be checked.
     """
 
     version: str
     faults: list[tuple[str, str]] = field(default_factory=list)
     proven: list[str] = field(default_factory=list)
+    pruned: bool = False
 
     @property
     def sound(self) -> bool:
@@ -72,28 +81,111 @@ def verify(project: Project, versions: Sequence[Version], registry: Registry) ->
     versions : sequence of Version
     registry : Registry
     """
+    witnesses = _witnesses(project, registry)
+    for version in versions:
+        result = Verified(version.name, pruned=registry.pruned(version.name) is not None)
+        with _faults_of(result):
+            kept = _tag(project, version, witnesses, result)
+            if kept and not result.pruned:
+                source = derive.source(project.git, project.store, version.commit, project.model_path)
+                _objects(project, source, result)
+                against = kept.governance.gate.against
+                if against in registry.versions and registry.pruned(against):
+                    verdict = kept.governance.gate
+                    result.proven.append(f"not the gate's verdict: {against}, which it was judged against, was pruned")
+                else:
+                    verdict = gate.judge(project, source, registry, against=against)
+                _fields(source, kept, verdict, result)
+        yield result
+
+
+def drill(project: Project, versions: Sequence[Version], registry: Registry, say: Say = silent) -> Iterator[Verified]:
+    """Restore versions from the remote into an empty cache, and derive their records from what came.
+
+    Nothing of this clone's cache is used, and nothing is left behind. What no
+    later version needs is deleted at once, so the disk holds little more than
+    one version. The gate's verdicts are taken from the records.
+
+    Parameters
+    ----------
+    project : Project
+    versions : sequence of Version
+    registry : Registry
+    say : callable
+        Told of each object.
+    """
+    witnesses = _witnesses(project, registry)
+    parent = project.root / ".dvc" / "tmp"
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix="drill-") as folder:
+        empty = replace(project, cache=Path(folder, "files", "md5"))
+        store = empty.store
+        results = {v.name: Verified(v.name, pruned=registry.pruned(v.name) is not None) for v in versions}
+        needs: dict[str, dict[str, str]] = {}
+        tick = say("looking at what they consist of", len(versions))
+        for version in versions:
+            with _faults_of(results[version.name]):
+                if not results[version.name].pruned:
+                    needs[version.name] = store.objects(store.outs(version.commit))
+            tick()
+        later = Counter(oid for objects in needs.values() for oid in objects)
+        tick = say(f"restoring {len(later)} objects", len(later))
+        for version in versions:
+            result, objects = results[version.name], needs.get(version.name, {})
+            with _faults_of(result):
+                kept = _tag(project, version, witnesses, result)
+                missing = [oid for oid in objects if not store.path(oid).exists()]
+                store.fetch(missing, tick)
+                if kept and objects:
+                    result.proven.append(f"{len(objects)} objects came from the DVC remote as their names say")
+                    source = derive.source(project.git, store, version.commit, project.model_path)
+                    _fields(source, kept, kept.governance.gate, result)
+            later.subtract(list(objects))
+            store.remove_from_cache(oid for oid in objects if not later[oid])
+            yield result
+
+
+def sample(registry: Registry, count: int) -> list[Version]:
+    """Return what is live, and others at random up to a number: each drill tries other ones."""
+    live = [version for version in registry.versions.values() if registry.stages_of(version.name)]
+    rest = [
+        version for version in registry.versions.values() if version not in live and not registry.pruned(version.name)
+    ]
+    drawn = random.SystemRandom().sample(rest, min(len(rest), max(0, count - len(live))))
+    return sorted([*live, *drawn], key=lambda version: version.key)
+
+
+def _witnesses(project: Project, registry: Registry) -> Witnesses:
     remote = project.git.remote()
     followers: dict[str, list[tuple[str, str]]] = {}
     for name, kept in project.records(list(registry.versions.values()), lenient=True).items():
         parent = kept.identity.parent
         if parent:
             followers.setdefault(parent.version, []).append((name, parent.tag))
-    witnesses = Witnesses(registry, remote, project.git.remote_tags(remote) if remote else {}, followers)
-    for version in versions:
-        result = Verified(version.name)
-        try:
-            _tag(project, version, witnesses, result)
-            kept = project.record(version)
-            source = derive.source(project.git, project.store, version.commit, project.model_path)
-            _objects(project, source, result)
-            _fields(project, source, version, kept, registry, result)
-        except ProjectError as error:
-            result.fault(error.what, error.fix)
-        yield result
+    return Witnesses(registry, remote, project.git.remote_tags(remote) if remote else {}, followers)
 
 
-def _tag(project: Project, version: Version, witnesses: Witnesses, result: Verified) -> None:
-    """Check the tag against its witnesses, and its signature."""
+@contextlib.contextmanager
+def _faults_of(result: Verified) -> Iterator[None]:
+    """Make an error a fault of the version that is looked at, and go on with the next."""
+    try:
+        yield
+    except ProjectError as error:
+        result.fault(error.what, error.fix)
+
+
+def _tag(project: Project, version: Version, witnesses: Witnesses, result: Verified) -> Record | None:
+    """Check the tag against its witnesses, its signature, and its record's identity; return the record if it fits."""
+    _seen(project, version, witnesses, result)
+    kept, registry = project.record(version), witnesses.registry
+    fits = _identity(project, version, kept, registry, result)
+    note = registry.pruned(version.name)
+    if note:
+        result.proven.append(f"pruned on {note.at:%Y-%m-%d} by {note.by}: nothing else can be derived again")
+    return kept if fits else None
+
+
+def _seen(project: Project, version: Version, witnesses: Witnesses, result: Verified) -> None:
     git, name = project.git, f"{project.name}@{version.name}"
     seen = [
         (f"{event.tag_name} promoted it", event.version_tag)
@@ -163,26 +255,23 @@ def _objects(project: Project, source: derive.Source, result: Verified) -> None:
         result.proven.append(f"{len(wanted)} objects are in the DVC remote")
 
 
-def _fields(
-    project: Project,
-    source: derive.Source,
-    version: Version,
-    kept: Record,
-    registry: Registry,
-    result: Verified,
-) -> None:
-    """Derive every field again."""
+def _identity(project: Project, version: Version, kept: Record, registry: Registry, result: Verified) -> bool:
+    """Compare the record's identity with its tag; tell whether the record is of this version at all."""
     mismatch = project.mismatch(version, kept)
     if mismatch:
         result.fault(mismatch, "git fetch --tags --force takes the remote's tag; ask who changed this one")
-        return
-    identity, parent = kept.identity, kept.identity.parent
-    if version.title != f"{project.name} {version.name}: {identity.title}":
+        return False
+    parent = kept.identity.parent
+    if version.title != f"{project.name} {version.name}: {kept.identity.title}":
         result.fault("the tag's first line and the title in the record differ", "the tag was edited: ask who made it")
     if parent and (parent.version not in registry.versions or registry.versions[parent.version].key >= version.key):
         result.fault(f"its parent {parent.version} is no earlier version", "git fetch --tags, then again")
-    verdict = gate.judge(project, source, registry, against=kept.governance.gate.against)
-    before, now = kept.as_dict(), derive.derive(source, identity, verdict).as_dict()
+    return True
+
+
+def _fields(source: derive.Source, kept: Record, verdict: Gate, result: Verified) -> None:
+    """Derive every field again."""
+    before, now = kept.as_dict(), derive.derive(source, kept.identity, verdict).as_dict()
     found = differences(before, now)
     if _trained_at(before) != _trained_at(now):  # elsewhere, or once more here: this machine cannot tell
         found = [entry for entry in found if not entry[0].startswith(NOTED)]

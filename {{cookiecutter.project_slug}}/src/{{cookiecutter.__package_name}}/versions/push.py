@@ -1,0 +1,44 @@
+"""Data goes to the remote, and is seen there, before a tag names it."""
+
+from collections.abc import Iterable
+
+from ..errors import ProjectError
+from .dvc_repo import Out
+from .progress import Say, silent
+from .project import Project, listed
+
+
+def everything(project: Project, outs: Iterable[Out], say: Say = silent) -> tuple[int, int]:
+    """Send what the remote lacks of outputs, then see every object of them there.
+
+    Returns
+    -------
+    sent, total : int
+        Objects.
+
+    Raises
+    ------
+    ProjectError
+        If the cache has lost or damaged one that must be sent, or the remote does not list it afterwards.
+    """
+    store = project.store
+    wanted = store.objects(outs)
+    missing = store.lacking(wanted, say(f"looking for {len(wanted)} objects in the DVC remote", len(wanted)))
+    if missing:
+        damaged = store.unsound(missing, say(f"checking {len(missing)} objects", len(missing)))
+        if damaged:
+            raise ProjectError(
+                f"the cache has lost or damaged {len(damaged)} objects:\n{listed([wanted[oid] for oid in damaged])}",
+                "they would be sent as they are, and the version could never be restored",
+                "dvc repro --force makes outputs again; for inputs: dvc add again from a good copy",
+            )
+        store.push(missing, say(f"sending {len(missing)} of {len(wanted)} objects to the DVC remote", len(missing)))
+        left = store.lacking(wanted)
+        if left:
+            names = listed([wanted[oid] for oid in left])
+            raise ProjectError(
+                f"the remote does not list {len(left)} objects that were sent:\n{names}",
+                "a version whose data cannot come back must not have a name",
+                "look at the storage (space, permissions), then the same command again",
+            )
+    return len(missing), len(wanted)
