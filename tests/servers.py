@@ -63,6 +63,14 @@ class Server:
         except OSError:
             return False
 
+    def stop(self):
+        """Let it tidy up; what does not end is killed."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
@@ -94,10 +102,19 @@ def weed(folder):
     names = ("master", "volume", "filer", "s3", "admin")
     ports = {name: free_port(also=10000) for name in names}  # each also opens the port + 10000
     options = [f"-{name}.port={port}" for name, port in ports.items()]
+    options += [f"-s3.port.{name}={free_port()}" for name in ("iceberg", "lance")]
     command = [str(BIN / "weed"), "-logtostderr", "mini", f"-dir={folder / 'data'}", "-ip=127.0.0.1"]
     command += ["-ip.bind=127.0.0.1", "-master.telemetry=false", f"-s3.config={folder / 's3.json'}"]
     command += ["-webdav=false", "-admin.ui=false", *options]
     return Server(folder, command, f"http://127.0.0.1:{ports['s3']}")
+
+
+def client(server):
+    """Return a client of a server, to look at what it stores and to change it."""
+    import botocore.session
+
+    keys = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET}
+    return botocore.session.get_session().create_client("s3", endpoint_url=server.url, region_name="us-east-1", **keys)
 
 
 def variables(server, key=KEY, secret=SECRET):

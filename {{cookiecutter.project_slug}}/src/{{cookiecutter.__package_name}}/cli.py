@@ -214,6 +214,25 @@ def checkout(
 
 
 @app.command()
+def push(
+    version: VersionName = "latest",
+    every: Annotated[bool, typer.Option("--all", help="Every version.")] = False,
+    json: Json = False,
+) -> None:
+    """Send what the DVC remote lacks of a version that was released; exit 1 if it still lacks something."""
+    from .versions import push as module
+
+    found = project()
+    registry = found.registry()
+    chosen = list(registry.versions.values()) if every else [registry.get(version)]
+    with screens.working() as say:
+        results = list(module.versions(found, chosen, registry, say))
+    screens.pushed(results, json)
+    if any(result.fault for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
 def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only what would go is shown.")] = False,
     reason: Reason = "",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .versions.progress import Say, Tick
     from .versions.promote import Moved
     from .versions.prune import Plan
+    from .versions.push import Pushed
     from .versions.record import Gate, Record
     from .versions.registry import Registry, Version
     from .versions.release import Released
@@ -252,6 +253,21 @@ def adopted(done: "Adopted", as_json: bool) -> None:
     for note in done.notes:
         print(f"note: {note}")
     print("next: dvc repro, git commit, model release")
+
+
+def pushed(results: "list[Pushed]", as_json: bool) -> None:
+    if as_json:
+        json([dataclasses.asdict(result) | {"fault": result.fault and result.fault.what} for result in results])
+        return
+    for result in results:
+        if result.fault:
+            print(
+                f"{result.version}: not all of it is there\n  FAULT: {result.fault.what}\n    fix: {result.fault.fix}"
+            )
+        elif result.pruned:
+            print(f"{result.version}: pruned")
+        else:
+            print(f"{result.version}: {result.objects} objects seen in the DVC remote, {result.sent} of them sent now")
 
 
 def pruned(plan: "Plan", as_json: bool) -> None:

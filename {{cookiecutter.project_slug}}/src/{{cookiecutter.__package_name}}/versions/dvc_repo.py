@@ -105,6 +105,13 @@ class Store:
         at = f" at {server}" if server and self.remote.fs.protocol == "s3" else ""
         return f"the remote {self.remote.fs.unstrip_protocol(self.remote.path)}{at}"
 
+    @cached_property
+    def _storage(self) -> dict[str, Any]:
+        """The setting that says where the default remote is."""
+        name = self._repo.config["core"].get("remote")
+        url = self._repo.config["remote"].get(name, {}).get("url")
+        return {"remote": {name: {"url": url}}} if url else {}
+
     def has_remote(self) -> bool:
         return bool(self._repo.config["core"].get("remote"))
 
@@ -114,7 +121,8 @@ class Store:
         from dvc.repo import Repo
 
         try:
-            repo = Repo(str(self.root), rev=rev) if rev else self._repo
+            # With the storage of today: this clone's own settings may not suit the one of then.
+            repo = Repo(str(self.root), rev=rev, config=self._storage) if rev else self._repo
             found = []
             for out in repo.index.outs:
                 stage = out.stage.addressing.rpartition(":")[2] if ":" in out.stage.addressing else out.stage.addressing
@@ -219,7 +227,7 @@ class Store:
                 raise ProjectError(
                     f"the remote holds other bytes for {oid}: their md5 is {found}",
                     "it was damaged or replaced there; nothing was taken from it",
-                    f"delete {self.remote.oid_to_path(oid)}, then in a clone that still has it: dvc push --all-tags",
+                    f"delete {self.remote.oid_to_path(oid)}, then in a clone that still has it: model push --all",
                 )
             draft.chmod(0o444)  # as DVC keeps its objects
             draft.replace(target)
@@ -332,7 +340,7 @@ class Store:
             raise ProjectError(
                 f"an object is missing: {missing}",
                 f"it could not be {done} the remote",
-                "in a clone that still has it: dvc push --all-tags --all-branches",
+                "in a clone that still has it: model push --all (dvc push for what is not released)",
             ) from None
         except ProjectError:
             raise

@@ -369,7 +369,7 @@ def _give_back(project: Project, plan: Plan, known: dict[str, frozenset[str]], s
     if len(back) < len(needed):
         notes.append(
             f"{len(needed) - len(back)} objects are needed since then and are not here: "
-            "dvc push --all-tags in the clone that released or promoted meanwhile"
+            "model push --all in the clone that released or promoted meanwhile"
         )
     if not store.is_shared:
         store.remove_from_cache(plan.objects - needed)

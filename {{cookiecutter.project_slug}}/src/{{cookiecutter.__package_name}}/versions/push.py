@@ -1,11 +1,53 @@
-"""Data goes to the remote, and is seen there, before a tag names it."""
+"""Data goes to the remote, and is seen there, before a tag names it; `model push` does it for old versions.
 
-from collections.abc import Iterable
+What lacks is found by asking the remote. `dvc push` trusts its own notes of
+what it sent, which are wrong where somebody deleted something, or where
+another storage has the same address.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from ..errors import ProjectError
 from .dvc_repo import Out
 from .progress import Say, silent
 from .project import Project, listed
+from .registry import Registry, Version
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What was sent of a version.
+
+    Attributes
+    ----------
+    version : str
+    sent, objects : int
+        Objects that were sent now, and that are in the remote.
+    fault : ProjectError or None
+        Why not all of them are.
+    pruned : bool
+        Nothing is to be sent.
+    """
+
+    version: str
+    sent: int = 0
+    objects: int = 0
+    fault: ProjectError | None = None
+    pruned: bool = False
+
+
+def versions(project: Project, chosen: Sequence[Version], registry: Registry, say: Say = silent) -> Iterator[Pushed]:
+    """Send what the remote lacks of versions, one after the other; what fails for one leaves the others."""
+    for version in chosen:
+        if registry.pruned(version.name):
+            yield Pushed(version.name, pruned=True)
+            continue
+        try:
+            sent, objects = everything(project, project.store.outs(version.commit), say)
+            yield Pushed(version.name, sent, objects)
+        except ProjectError as error:
+            yield Pushed(version.name, fault=error)
 
 
 def everything(project: Project, outs: Iterable[Out], say: Say = silent) -> tuple[int, int]:

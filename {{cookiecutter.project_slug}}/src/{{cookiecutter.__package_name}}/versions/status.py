@@ -153,7 +153,7 @@ def _unrestorable(project: Project, known: Registry) -> list[Problem]:
             found.append(
                 Problem(
                     f"{name} cannot be restored elsewhere: the DVC remote lacks {len(lacking)} objects of its model",
-                    "dvc push --all-tags",
+                    f"model push {name}",
                 )
             )
     return found

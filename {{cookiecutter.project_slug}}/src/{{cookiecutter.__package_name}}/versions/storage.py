@@ -116,6 +116,8 @@ def explain(error: BaseException, place: str, done: str, ask: Callable[[], Any] 
         except errors() as again:
             error, found = again, code(again)
     name = type(error).__name__
+    if "difference between the request time" in f"{error} {error.__cause__}":  # some servers call it AccessDenied
+        found = "RequestTimeTooSkewed"
     if found in MEANINGS:
         what, why, fix = MEANINGS[found]
     elif name in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):

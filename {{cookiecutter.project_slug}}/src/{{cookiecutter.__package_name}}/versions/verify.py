@@ -247,7 +247,8 @@ def _objects(project: Project, source: derive.Source, result: Verified) -> None:
     lacking = store.lacking(wanted)
     for oid in lacking:
         here = oid in present and oid not in damaged
-        fix = "dvc push --all-tags" if here else "in a clone that still has it: dvc push --all-tags"
+        push = f"model push {result.version}"
+        fix = push if here else f"in a clone that still has it: {push}"
         result.fault(f"the DVC remote lacks {wanted[oid]}", fix)
     if not damaged:
         result.proven.append(f"{len(present)} objects in the cache have the bytes that their names say")
