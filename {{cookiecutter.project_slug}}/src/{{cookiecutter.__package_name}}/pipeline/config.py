@@ -243,7 +243,8 @@ def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> 
         raise ProjectError(
             "The configuration is not valid:\n" + "\n".join(f"  - {fault}" for fault in faults),
             "a key that no stage reads, or a value of the wrong type, would change nothing or the wrong thing",
-            "correct the files named above, then run the same command again",
+            "correct the files named above, then run the same command again"
+            "\n       (keys that an update of the template needs: its CHANGELOG.md says what to write)",
         ) from None
 
 
@@ -277,10 +278,16 @@ def _sentence(fault: Any, files: tuple[Path, ...]) -> str:
         known = _fields_at(location[:-1])
         return f"{key} in {file} is not a known key{nearest(location[-1], known)}"
     if fault["type"] == "missing":
-        return f"{key} is missing in {file}"
+        return f"{key} is missing in {file}{_to_choose(key, file)}"
     reason = str(fault["msg"]).removeprefix("Value error, ")
     value = "" if isinstance(fault["input"], dict | BaseModel) else f" (found {fault['input']!r})"
     return f"{key} in {file}: {reason[:1].lower()}{reason[1:]}{value}"
+
+
+def _to_choose(key: str, file: Path) -> str:
+    """Return the line to add for a group that nobody has chosen from: an update of the template may have brought it."""
+    files = sorted(path.stem for path in (file.parent / key).glob("*.yaml"))
+    return f": add the line `- {key}: {files[0]}` to its defaults, above _self_" if files else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -321,4 +328,5 @@ def _file_of(location: list[str], files: tuple[Path, ...]) -> Path:
             values = values[part]
         else:
             return file
-    return next((file for file in files if location and file.parent.name == location[0]), files[0])
+    contents = next((file for file in files if file.name == "config.yaml"), files[0])
+    return next((file for file in files if location and file.parent.name == location[0]), contents)

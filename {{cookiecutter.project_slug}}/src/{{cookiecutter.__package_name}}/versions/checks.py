@@ -50,6 +50,14 @@ def repository(project: Project) -> list[Problem]:
         names = [entry[3:] for entry in changes]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         found.append(Problem(f"not committed: {shown}", "git add --all && git commit, or git stash"))
+    rejected = git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.rej").split("\0")[:-1]
+    if rejected:
+        found.append(
+            Problem(
+                f"an update of the template did not fit: {', '.join(rejected[:5])}",
+                "write what each .rej file says into the file that it is named after, delete it, then commit",
+            )
+        )
     if git.is_shallow():
         found.append(Problem("this clone is shallow: it does not know its own history", "git fetch --unshallow"))
     return found
