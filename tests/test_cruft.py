@@ -71,7 +71,7 @@ def change(file, old, new):
 
 
 def next_release(source):
-    """Make a change of each kind: code, a stage, a group of conf/, text, and what is none of the template's business."""
+    """Make a change of each kind: code, a stage, a group of conf/, text, and what belongs to each project."""
     project, package = source / PROJECT, source / PACKAGE
     change(package / "pipeline" / "statistics.py", "QUANTILES = (", "QUANTILES = (0.01, ")
     counts = 'import json\nfrom pathlib import Path\n\nfrom . import stage\n\n\ndef main() -> None:\n    """Count."""\n'

@@ -9,7 +9,7 @@ import datetime as dt
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -41,6 +41,7 @@ def _strptime_format(value: str | None) -> str | None:
     return value
 
 
+Parsed = TypeVar("Parsed", bound=BaseModel)
 Date = Annotated[dt.date, BeforeValidator(_as_date)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -193,26 +194,35 @@ class Stages(Strict):
     sign_tags: bool
 
 
-class Config(Strict):
-    """The whole composed configuration."""
+class Rules(BaseModel):
+    """What the versions room reads; in a pipeline of your own making, `params.yaml` may hold anything else."""
 
-    data: Data
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
     task: Task
-    features: Features
-    split: Split
-    model: Model
     compute: Compute
     gate: Gate
     stages: Stages
 
     @model_validator(mode="after")
-    def _gate_suits_the_task(self) -> "Config":
+    def _gate_suits_the_task(self) -> "Rules":
         known = METRICS[self.task.name]
         judged = {*self.gate.floors, *self.gate.no_worse}
         judged |= {metric for by in self.gate.slices_no_worse.values() for metric in by}
         for metric in sorted(judged - {*known}):
             raise ValueError(f"gate: {metric!r} does not suit {self.task.name}; one of {', '.join(known)} does")
         return self
+
+
+class Config(Rules):
+    """The whole composed configuration."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    data: Data
+    features: Features
+    split: Split
+    model: Model
 
 
 def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> Config:
@@ -235,10 +245,13 @@ def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> 
     ProjectError
         With every fault: the key, the file that holds it, and the nearest right name.
     """
+    return _parse(Config, values, tuple(files))
+
+
+def _parse(schema: type[Parsed], values: Mapping[str, Any], files: tuple[Path, ...]) -> Parsed:
     try:
-        return Config.model_validate(dict(values))
+        return schema.model_validate(dict(values))
     except ValidationError as error:
-        files = tuple(files)
         faults = [_sentence(fault, files) for fault in error.errors()]
         raise ProjectError(
             "The configuration is not valid:\n" + "\n".join(f"  - {fault}" for fault in faults),
@@ -251,6 +264,11 @@ def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> 
 def read_params(path: Path = PARAMS_FILE) -> Config:
     """Read and check the composed configuration."""
     return parse(read_yaml(path), (path,))
+
+
+def read_rules(path: Path = PARAMS_FILE) -> Rules:
+    """Read and check only what every pipeline has, whoever made it."""
+    return _parse(Rules, read_yaml(path), (path,))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -97,7 +97,8 @@ def pipeline(project: Project) -> list[Problem]:
     found = lock_file(project)
     problem = stale_params(project)
     if problem:
-        found.append(Problem(problem, "dvc repro, then commit; to keep an experiment's values: model adopt EXP"))
+        fix = "dvc repro, then commit; to keep an experiment's values: model adopt EXP"
+        found.append(Problem(problem, fix if project.has_conf else "correct params.yaml, then dvc repro and commit"))
     try:
         for stage, reasons in dvc_repo.stale(project.root).items():
             found.append(Problem(f"{stage} is out of date: {_words(reasons)}", _fix(stage)))
@@ -128,10 +129,13 @@ def lock_file(project: Project) -> list[Problem]:
 
 
 def stale_params(project: Project) -> str | None:
-    """Return why `params.yaml` is not what `conf/` composes to, or None."""
+    """Return why `params.yaml` is not what `conf/` composes to, or None; without `conf/` it is written by hand."""
     from .interface import differences
 
     try:
+        if not project.has_conf:
+            project.python(f"{PACKAGE}.pipeline.compose", "--check", "params.yaml")
+            return None
         composed = project.python(f"{PACKAGE}.pipeline.compose", "--print", "conf")
     except ProjectError as error:
         return error.what
