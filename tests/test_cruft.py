@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tomllib
 
 import pytest
 from conftest import TEMPLATE, Team, configure, copy, write_card
@@ -93,6 +94,7 @@ def next_release(source):
     )
     for file, (old, new) in NOT_OURS.items():
         change(project / file, old, new)
+    change(source / "cookiecutter.json", '  "task": [', '  "region": "north",\n  "task": [')
     notes = project / "conf" / "notes"
     notes.mkdir()
     notes.joinpath("default.yaml").write_text("name: default\nkeep: true\n", encoding="utf-8")
@@ -107,11 +109,11 @@ def next_release(source):
 
 @pytest.fixture(scope="module")
 def create(run):
-    """Return a function that generates and commits a project with the real cruft, at a tag."""
+    """Return a function that generates and commits a project with the real cruft, at the tag of the last release."""
 
-    def creator(source, folder, tag="0.1.0"):
-        folder.mkdir(parents=True, exist_ok=True)
-        run("cruft", "create", source, "--no-input", "--checkout", tag, "--output-dir", folder, cwd=folder)
+    def creator(source, folder, **answers):
+        given = ("--no-input", "--extra-context", json.dumps(answers))
+        run("cruft", "create", source, "--checkout", "0.1.0", "--output-dir", folder, *given, cwd=folder)
         project = folder / "penguins"
         configure(run, project)
         run("git", "add", "--all", cwd=project)
@@ -126,7 +128,8 @@ def update(run, project, tag="0.2.0"):
 
 
 def test_an_update_harms_no_version(upstream, create, run, commit, environment, lock_installed, tmp_path):
-    project = create(upstream, tmp_path)
+    answers = {"description": 'Ends in "quotes" \\ and {x} $(id) 🐧', "licence": "Apache-2.0", "ci": "gitlab"}
+    project = create(upstream, tmp_path, **answers)
     team = Team(tmp_path, run, environment)
     run("git", "init", "--quiet", "--bare", "--initial-branch=main", team.origin, cwd=tmp_path)
     team.git("remote", "add", "origin", team.origin)
@@ -148,6 +151,10 @@ def test_an_update_harms_no_version(upstream, create, run, commit, environment, 
     arrived |= {*team.git("diff", "--name-only", "--cached").splitlines()}
     new = {"README.md", "conf/notes/default.yaml", "dvc.yaml", "pyproject.toml"}
     assert arrived >= new | {f"src/penguins/pipeline/{name}.py" for name in ("config", "counts", "statistics")}
+    remembered = json.loads((project / ".cruft.json").read_text(encoding="utf-8"))["context"]["cookiecutter"]
+    assert remembered.items() >= {**answers, "region": "north"}.items()
+    metadata = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (metadata["description"], metadata["license"]) == (answers["description"], "Apache-2.0")
     readme = (project / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# Our penguins")
     assert "Each result of this project is made by" in readme

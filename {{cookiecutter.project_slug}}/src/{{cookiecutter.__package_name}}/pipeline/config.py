@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ..errors import ProjectError
 
 PARAMS_FILE = Path("params.yaml")
+NEW_KEYS = "\n       (a key that came with an update of the template: its CHANGELOG.md says what to write)"
 
 ColumnType = Literal["number", "boolean", "category", "date"]
 Metric = Literal["accuracy", "f1_macro", "log_loss", "roc_auc", "rmse", "mae", "r2"]
@@ -253,11 +254,11 @@ def _parse(schema: type[Parsed], values: Mapping[str, Any], files: tuple[Path, .
         return schema.model_validate(dict(values))
     except ValidationError as error:
         faults = [_sentence(fault, files) for fault in error.errors()]
+        lacking = any(fault["type"] == "missing" for fault in error.errors())
         raise ProjectError(
             "The configuration is not valid:\n" + "\n".join(f"  - {fault}" for fault in faults),
             "a key that no stage reads, or a value of the wrong type, would change nothing or the wrong thing",
-            "correct the files named above, then run the same command again"
-            "\n       (keys that an update of the template needs: its CHANGELOG.md says what to write)",
+            "correct the files named above, then run the same command again" + (NEW_KEYS if lacking else ""),
         ) from None
 
 
