@@ -3,7 +3,8 @@
 In `dvc repro` the stage composes `conf/` with Hydra. In an experiment DVC has
 already composed `conf/` with the overrides of that run, so the stage only
 checks the result. A `params.yaml` that somebody edited by hand is refused.
-`--print FOLDER` only composes a folder, and writes nothing.
+`--print FOLDER` only composes a folder, and `--check FILE` only checks the rules
+in a file that nothing composes; both write nothing.
 """
 
 import os
@@ -169,6 +170,9 @@ def refuse_hand_edit(composed: Composed, params: Path = config.PARAMS_FILE, lock
 def main() -> None:
     if sys.argv[1:2] == ["--print"]:
         print(compose(Path(sys.argv[2])).text, end="")
+        return
+    if sys.argv[1:2] == ["--check"]:
+        config.read_rules(Path(sys.argv[2]))
         return
     if os.environ.get("DVC_EXP_BASELINE_REV"):
         parsed = config.read_params()

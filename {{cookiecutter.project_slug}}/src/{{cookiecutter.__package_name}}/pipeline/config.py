@@ -9,13 +9,14 @@ import datetime as dt
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import ProjectError
 
 PARAMS_FILE = Path("params.yaml")
+NEW_KEYS = "\n       (a key that came with an update of the template: its CHANGELOG.md says what to write)"
 
 ColumnType = Literal["number", "boolean", "category", "date"]
 Metric = Literal["accuracy", "f1_macro", "log_loss", "roc_auc", "rmse", "mae", "r2"]
@@ -41,6 +42,7 @@ def _strptime_format(value: str | None) -> str | None:
     return value
 
 
+Parsed = TypeVar("Parsed", bound=BaseModel)
 Date = Annotated[dt.date, BeforeValidator(_as_date)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -203,27 +205,37 @@ class Retention(Strict):
     versions: list[str]
 
 
-class Config(Strict):
-    """The whole composed configuration."""
+class Rules(BaseModel):
+    """What the versions room reads; in a pipeline of your own making, `params.yaml` may hold anything else."""
 
-    data: Data
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
     task: Task
-    features: Features
-    split: Split
-    model: Model
     compute: Compute
     gate: Gate
     stages: Stages
-    retention: Retention
+    retention: Retention | None = None
 
     @model_validator(mode="after")
-    def _gate_suits_the_task(self) -> "Config":
+    def _gate_suits_the_task(self) -> "Rules":
         known = METRICS[self.task.name]
         judged = {*self.gate.floors, *self.gate.no_worse}
         judged |= {metric for by in self.gate.slices_no_worse.values() for metric in by}
         for metric in sorted(judged - {*known}):
             raise ValueError(f"gate: {metric!r} does not suit {self.task.name}; one of {', '.join(known)} does")
         return self
+
+
+class Config(Rules):
+    """The whole composed configuration."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    data: Data
+    features: Features
+    split: Split
+    model: Model
+    retention: Retention
 
 
 def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> Config:
@@ -246,21 +258,30 @@ def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> 
     ProjectError
         With every fault: the key, the file that holds it, and the nearest right name.
     """
+    return _parse(Config, values, tuple(files))
+
+
+def _parse(schema: type[Parsed], values: Mapping[str, Any], files: tuple[Path, ...]) -> Parsed:
     try:
-        return Config.model_validate(dict(values))
+        return schema.model_validate(dict(values))
     except ValidationError as error:
-        files = tuple(files)
         faults = [_sentence(fault, files) for fault in error.errors()]
+        lacking = any(fault["type"] == "missing" for fault in error.errors())
         raise ProjectError(
             "The configuration is not valid:\n" + "\n".join(f"  - {fault}" for fault in faults),
             "a key that no stage reads, or a value of the wrong type, would change nothing or the wrong thing",
-            "correct the files named above, then run the same command again",
+            "correct the files named above, then run the same command again" + (NEW_KEYS if lacking else ""),
         ) from None
 
 
 def read_params(path: Path = PARAMS_FILE) -> Config:
     """Read and check the composed configuration."""
     return parse(read_yaml(path), (path,))
+
+
+def read_rules(path: Path = PARAMS_FILE) -> Rules:
+    """Read and check only what every pipeline has, whoever made it."""
+    return _parse(Rules, read_yaml(path), (path,))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -288,10 +309,16 @@ def _sentence(fault: Any, files: tuple[Path, ...]) -> str:
         known = _fields_at(location[:-1])
         return f"{key} in {file} is not a known key{nearest(location[-1], known)}"
     if fault["type"] == "missing":
-        return f"{key} is missing in {file}"
+        return f"{key} is missing in {file}{_to_choose(key, file)}"
     reason = str(fault["msg"]).removeprefix("Value error, ")
     value = "" if isinstance(fault["input"], dict | BaseModel) else f" (found {fault['input']!r})"
     return f"{key} in {file}: {reason[:1].lower()}{reason[1:]}{value}"
+
+
+def _to_choose(key: str, file: Path) -> str:
+    """Return the line to add for a group that nobody has chosen from: an update of the template may have brought it."""
+    files = sorted(path.stem for path in (file.parent / key).glob("*.yaml"))
+    return f": add the line `- {key}: {files[0]}` to its defaults, above _self_" if files else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -332,4 +359,5 @@ def _file_of(location: list[str], files: tuple[Path, ...]) -> Path:
             values = values[part]
         else:
             return file
-    return next((file for file in files if location and file.parent.name == location[0]), files[0])
+    contents = next((file for file in files if file.name == "config.yaml"), files[0])
+    return next((file for file in files if location and file.parent.name == location[0]), contents)

@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ..errors import ProjectError
+from . import stage
 
 ENVIRONMENT_FILE = Path("environment.json")
 UV_LOCK = Path("uv.lock")
@@ -178,3 +179,7 @@ def check(environment: Environment) -> None:
 def _public(version: str) -> str:
     """Drop a local build label such as `+cpu`, which lock files may or may not hold."""
     return re.sub(r"\+.*$", "", version)
+
+
+if __name__ == "__main__":  # a stage of its own in a pipeline without `compose`
+    stage.run(write)

@@ -1,5 +1,6 @@
 """Stage `evaluate`: judge the model on rows that it was not trained on."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -160,27 +161,52 @@ def headline(results: dict[str, dict[str, Any]], primary: str) -> dict[str, Any]
     return few
 
 
+def judge(
+    parts: Iterable[str], prepared: Path, task: config.Task, compute: config.Compute
+) -> tuple[Classification | Regression, dict[str, dict[str, Any]]]:
+    """Judge the model by parts of the prepared table; write `evaluation.json` and the predictions for `test`.
+
+    Parameters
+    ----------
+    parts : iterable of str
+        With `test`.
+    prepared : Path
+        The folder of the prepared table.
+    task : Task
+    compute : Compute
+
+    Returns
+    -------
+    Classification or Regression
+        Of the test rows.
+    dict of str to dict
+        What `evaluate` says of each part.
+    """
+    described = interface.read(MODEL / "interface.json")
+    model = model_file.load(MODEL / "model.skops", described["file"])
+    table_columns = columns.read(prepared / "columns.json")
+    results, judged = {}, {}
+    for part in parts:
+        path = prepared / f"{part}.parquet"
+        table = columns.frame(pd.read_parquet(path), table_columns)
+        columns.validate(table, table_columns, str(path), described["output"].get("classes"))
+        with pinned(compute):
+            judged[part] = score(model, table, table_columns)
+        dummy = baseline(described, judged[part])
+        results[part] = evaluate(judged[part], dummy, table, task, compute.seed)
+    predictions.write(judged["test"], PREDICTIONS)
+    level = {"level": task.bootstrap.level, "resamples": task.bootstrap.resamples}
+    interface.write({"intervals": level, **results}, Path("evaluation.json"))
+    return judged["test"], results
+
+
 def main() -> None:
     environment.check(environment.read())
     params = config.read_params()
-    described = interface.read(MODEL / "interface.json")
-    model = model_file.load(MODEL / "model.skops", described["file"])
-    table_columns = columns.read(PREPARED / "columns.json")
-    results, judged = {}, {}
-    for part in ("test", "validation"):
-        path = PREPARED / f"{part}.parquet"
-        table = columns.frame(pd.read_parquet(path), table_columns)
-        columns.validate(table, table_columns, str(path), described["output"].get("classes"))
-        with pinned(params.compute):
-            judged[part] = score(model, table, table_columns)
-        dummy = baseline(described, judged[part])
-        results[part] = evaluate(judged[part], dummy, table, params.task, params.compute.seed)
-    plots.write(judged["test"], Path("plots"))
-    predictions.write(judged["test"], PREDICTIONS)
+    judged, results = judge(("test", "validation"), PREPARED, params.task, params.compute)
+    plots.write(judged, Path("plots"))
     few = headline(results, params.task.metric)
     interface.write(few, Path("metrics.json"))
-    level = {"level": params.task.bootstrap.level, "resamples": params.task.bootstrap.resamples}
-    interface.write({"intervals": level, **results}, Path("evaluation.json"))
 
     name, test = params.task.metric, few["test"]
     if test.get(name) is None:

@@ -18,7 +18,7 @@ def main() -> None:
     described = interface.read(MODEL / "interface.json")
     model = model_file.load(MODEL / "model.skops", described["file"])
     golden = interface.read(MODEL / "golden.json")
-    with compute.pinned(config.read_params().compute):
+    with compute.pinned(config.read_rules().compute):
         interface.replay(model, described, golden)
     print(f"{len(golden['rows'])} golden rows answered as noted")
 

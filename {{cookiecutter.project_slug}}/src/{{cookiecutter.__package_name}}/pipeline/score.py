@@ -39,7 +39,7 @@ def score(folder: Path, table: pd.DataFrame, out: Path) -> None:
     # The truth plays no part here: any known class will do.
     stand_in = target["classes"][0] if "classes" in target else 0.0
     rows[target["name"]] = stand_in
-    with compute.pinned(config.read_params(folder / "params.yaml").compute):
+    with compute.pinned(config.read_rules(folder / "params.yaml").compute):
         judged = evaluate.score(model, rows, [*taken, Column(target["name"], target["type"], "target")])
     predictions.write(judged, out)
 

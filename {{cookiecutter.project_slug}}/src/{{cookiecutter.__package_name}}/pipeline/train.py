@@ -50,25 +50,29 @@ def train(table: Any, table_columns: list[columns.Column], params: config.Config
         ) from error
 
 
-def main() -> None:
-    environment.check(environment.read())
-    params = config.read_params()
-    import pandas as pd
+def write(
+    model: Any, table: Any, table_columns: list[columns.Column], compute: config.Compute, seconds: float
+) -> dict[str, Any]:
+    """Write a fitted model with its interface, golden rows and statistics; return the interface.
 
+    Parameters
+    ----------
+    model : estimator
+        Fitted; takes the features of the table.
+    table : DataFrame of shape (n_rows, n_columns)
+        The rows that it was fitted on, target included.
+    table_columns : list of Column
+    compute : Compute
+    seconds : float
+        How long the fit took.
+    """
     from . import interface, model_file, statistics, trained
-
-    table_columns = columns.read(PREPARED / "columns.json")
-    table = columns.frame(pd.read_parquet(PREPARED / "train.parquet"), table_columns)
-    columns.validate(table, table_columns, str(PREPARED / "train.parquet"))
-    start = time.perf_counter()
-    model = train(table, table_columns, params)
-    seconds = time.perf_counter() - start
 
     content = model_file.to_bytes(model)
     # What is described and replayed is the model as it will be loaded, not the one in memory.
     loaded = model_file.from_bytes(content, str(OUT / "model.skops"))
     described = interface.describe(table, table_columns, loaded, model_file.describe(content))
-    with pinned(params.compute):
+    with pinned(compute):
         golden = interface.golden(table, table_columns, loaded)
         interface.replay(model, described, golden)
     OUT.mkdir(exist_ok=True)
@@ -76,8 +80,22 @@ def main() -> None:
     interface.write(described, OUT / "interface.json")
     interface.write(golden, OUT / "golden.json")
     interface.write(statistics.describe(table, table_columns), OUT / "statistics.json")
-    trained.note(described["file"]["sha256"], trained.describe(seconds, params.compute.threads))
-    print(f"{OUT}/model.skops: {params.model.name}, {len(table)} rows, {len(content):,} bytes")
+    trained.note(described["file"]["sha256"], trained.describe(seconds, compute.threads))
+    return described
+
+
+def main() -> None:
+    environment.check(environment.read())
+    params = config.read_params()
+    import pandas as pd
+
+    table_columns = columns.read(PREPARED / "columns.json")
+    table = columns.frame(pd.read_parquet(PREPARED / "train.parquet"), table_columns)
+    columns.validate(table, table_columns, str(PREPARED / "train.parquet"))
+    start = time.perf_counter()
+    model = train(table, table_columns, params)
+    described = write(model, table, table_columns, params.compute, time.perf_counter() - start)
+    print(f"{OUT}/model.skops: {params.model.name}, {len(table)} rows, {described['file']['bytes']:,} bytes")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,12 @@ def adopt(project: Project, experiment: str, say: Say = silent) -> Adopted:
     ProjectError
         If the files cannot say it. None of them has changed then.
     """
+    if not project.has_conf:
+        raise ProjectError(
+            "there is no conf/config.yaml to write into",
+            "without conf/ the values stand in params.yaml, and an experiment has its own there",
+            f"dvc exp apply {experiment}, then git commit --all",
+        )
     commit = _commit(project, experiment)
     content = project.git.file(commit, "params.yaml")
     if content is None:

@@ -50,6 +50,14 @@ def repository(project: Project) -> list[Problem]:
         names = [entry[3:] for entry in changes]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         found.append(Problem(f"not committed: {shown}", "git add --all && git commit, or git stash"))
+    rejected = git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.rej").split("\0")[:-1]
+    if rejected:
+        found.append(
+            Problem(
+                f"an update of the template did not fit: {', '.join(rejected[:5])}",
+                "write what each .rej file says into the file that it is named after, delete it, then commit",
+            )
+        )
     if git.is_shallow():
         found.append(Problem("this clone is shallow: it does not know its own history", "git fetch --unshallow"))
     return found
@@ -89,7 +97,8 @@ def pipeline(project: Project) -> list[Problem]:
     found = lock_file(project)
     problem = stale_params(project)
     if problem:
-        found.append(Problem(problem, "dvc repro, then commit; to keep an experiment's values: model adopt EXP"))
+        fix = "dvc repro, then commit; to keep an experiment's values: model adopt EXP"
+        found.append(Problem(problem, fix if project.has_conf else "correct params.yaml, then dvc repro and commit"))
     try:
         for stage, reasons in dvc_repo.stale(project.root).items():
             found.append(Problem(f"{stage} is out of date: {_words(reasons)}", _fix(stage)))
@@ -120,10 +129,13 @@ def lock_file(project: Project) -> list[Problem]:
 
 
 def stale_params(project: Project) -> str | None:
-    """Return why `params.yaml` is not what `conf/` composes to, or None."""
+    """Return why `params.yaml` is not what `conf/` composes to, or None; without `conf/` it is written by hand."""
     from .interface import differences
 
     try:
+        if not project.has_conf:
+            project.python(f"{PACKAGE}.pipeline.compose", "--check", "params.yaml")
+            return None
         composed = project.python(f"{PACKAGE}.pipeline.compose", "--print", "conf")
     except ProjectError as error:
         return error.what

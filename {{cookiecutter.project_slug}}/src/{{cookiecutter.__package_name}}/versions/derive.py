@@ -15,6 +15,8 @@ from .yaml_file import read_yaml
 
 #: What the training noted on this machine, under the hash of the model.
 NOTES = Path(".dvc/tmp/trained")
+#: The rows that the model was trained on and judged by, unless `data.prepared` in `params.yaml` says otherwise.
+PREPARED = "data/prepared"
 #: Longest texts that a record takes; what is longer stands in a file whose hash it holds.
 CONFIG_BYTES, INPUTS_BYTES, OUTPUT_BYTES = 24_000, 16_000, 8_000
 #: Categories of a column that are listed; more are counted.
@@ -167,7 +169,11 @@ def stage_deps(source: Source) -> dict[str, dict[str, str]]:
 def _modules(source: Source, deps: dict[str, str]) -> str:
     """Return one hash for the Python files of a stage: of the commit's own, which must be those that ran."""
     lines = []
+    in_git = source.git.files(source.commit) if any(md5.endswith(".dir") for md5 in deps.values()) else {}
     for path, md5 in sorted(deps.items()):
+        if md5.endswith(".dir"):  # a folder of modules; those that a pipeline of your own making depends on
+            names = [name for name in in_git if name.startswith(f"{path}/") and name.endswith(".py")]
+            lines += [f"{digest(source.blob(name))}  {name}\n" for name in sorted(names)]
         if path.endswith(".py"):
             content = source.blob(path)
             if name_of(content) != md5:
@@ -181,23 +187,26 @@ def _modules(source: Source, deps: dict[str, str]) -> str:
 
 
 def _data(source: Source, params: dict[str, Any]) -> record.Data:
-    summary = source.json("data/prepared/summary.json")
+    folder = prepared(params)
+    summary = source.json(f"{folder}/summary.json")
+    path = data_block(params).get("path", "")
+    unknown = {"rows": None, "columns": None}  # a pipeline of your own making need not count them
     inputs = []
     for out in source.outs:
         if out.is_input:
-            is_table = params["data"]["path"] == out.path or params["data"]["path"].startswith(f"{out.path}/")
+            raw = summary.get("raw", unknown) if path == out.path or path.startswith(f"{out.path}/") else unknown
             inputs.append(
                 record.Input(
                     path=out.path,
                     md5=out.md5,
                     bytes=out.size,
                     files=out.files,
-                    rows=summary["raw"]["rows"] if is_table else None,
-                    columns=summary["raw"]["columns"] if is_table else None,
+                    rows=raw["rows"],
+                    columns=raw["columns"],
                 )
             )
     splits = {
-        name: record.Split(rows=rows, md5=source.out(f"data/prepared/{name}.parquet").md5)
+        name: record.Split(rows=rows, md5=source.object(f"{folder}/{name}.parquet"))
         for name, rows in summary["rows"].items()
     }
     if not inputs:
@@ -205,6 +214,17 @@ def _data(source: Source, params: dict[str, Any]) -> record.Data:
             "no input is tracked by DVC", "the data would be missing from the version", "dvc add data/raw, then commit"
         )
     return record.Data(inputs=inputs, splits=splits)
+
+
+def prepared(params: dict[str, Any]) -> str:
+    """Return the folder of the prepared table."""
+    return str(data_block(params).get("prepared", PREPARED))
+
+
+def data_block(params: dict[str, Any]) -> dict[str, Any]:
+    """Return what `params.yaml` says of the data; a pipeline of your own making need not say anything."""
+    block = params.get("data")
+    return block if isinstance(block, dict) else {}
 
 
 def _params(source: Source, params: dict[str, Any]) -> record.Params:
@@ -235,7 +255,7 @@ def _metrics(source: Source, params: dict[str, Any]) -> record.Metrics:
         values={part: values(found[part]["metrics"]) for part in parts},
         baseline=values(test["baseline"]),
         gain_over_baseline=next(iter(values(test["gain_over_baseline"]).values())),
-        measured_on={part: source.out(f"data/prepared/{part}.parquet").md5 for part in parts},
+        measured_on={part: source.object(f"{prepared(params)}/{part}.parquet") for part in parts},
         file=digest(content),
     )
 

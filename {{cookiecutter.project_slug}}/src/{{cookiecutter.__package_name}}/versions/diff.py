@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError
-from . import card, interface
+from . import card, derive, interface
 from .history import periods
 from .progress import Say, silent
 from .project import PACKAGE, Project, one_line
@@ -116,6 +116,8 @@ def _rows(project: Project, before: Record, now: Record) -> list[tuple[str, ...]
         for side, kept in (("old", before), ("new", now)):
             params = read_yaml(project.git.file(kept.code.commit, "params.yaml") or b"", "params.yaml")
             path = Path(scratch, side)
+            if not {"path", "target"} <= derive.data_block(params).keys():
+                return [("rows", "", "not compared: params.yaml does not say how the raw tables are read")]
             if not _lay_out(project, kept, params["data"]["path"], path):
                 return [("rows", "", "not compared: the raw tables are not both in the cache (dvc fetch --all-tags)")]
             asked.append({**params["data"], "path": str(path)})

@@ -18,9 +18,6 @@ from .yaml_file import read_yaml
 
 #: Metrics of which less is better.
 LOSSES = frozenset({"log_loss", "rmse", "mae"})
-COLUMNS = "data/prepared/columns.json"
-TEST = "data/prepared/test.parquet"
-LEFT_OUT = "data/prepared/left_out.parquet"
 PREDICTIONS = "predictions/test.parquet"
 
 
@@ -133,7 +130,9 @@ def _compare(
     live = registry.get(against)
     kept = project.record(live)
     store = project.store
-    target = next(entry for entry in source.json(COLUMNS) if entry["role"] == "target")
+    prepared = derive.prepared(params)
+    test = f"{prepared}/test.parquet"
+    target = next(entry for entry in source.json(f"{prepared}/columns.json") if entry["role"] == "target")
     output = interface.of(store, kept)["output"]
     if (target["name"], target["type"]) != (output["name"], output["type"]):
         raise ProjectError(
@@ -141,10 +140,9 @@ def _compare(
             "models with different targets cannot be compared",
             "model gate --against a version with the same target",
         )
-    test = source.out(TEST)
     with tempfile.TemporaryDirectory() as scratch:
         theirs = Path(scratch, "theirs.parquet")
-        if kept.metrics.measured_on.get("test") == test.md5:
+        if kept.metrics.measured_on.get("test") == source.object(test):
             there = [out for out in store.outs(live.commit) if out.path == PREDICTIONS.rpartition("/")[0]]
             member = store.members(there[0].md5).get("test.parquet") if there else None
             if member is None:
@@ -155,14 +153,14 @@ def _compare(
         else:
             say(f"the test rows are others than those of {against}: it predicts them in its release directory")
             release = restore.materialise(project, live, say)
-            rows = _every_column(source, Path(scratch, "test.parquet"))
+            rows = _every_column(source, prepared, Path(scratch, "test.parquet"))
             module = f"{package_of(release.folder)}.pipeline.score"
             project.python(module, str(rows), str(theirs), cwd=release.folder, python=release.python)
         asked = {
             "ours": _path(source, PREDICTIONS),
             "theirs": str(theirs),
-            "table": _path(source, TEST),
-            "columns": _path(source, COLUMNS),
+            "table": _path(source, test),
+            "columns": _path(source, f"{prepared}/columns.json"),
             "slices": sorted(rules["slices_no_worse"]),
             "bootstrap": params["task"]["bootstrap"],
             "seed": params["compute"]["seed"],
@@ -172,12 +170,12 @@ def _compare(
     return found
 
 
-def _every_column(source: Source, target: Path) -> Path:
+def _every_column(source: Source, prepared: str, target: Path) -> Path:
     """Write the test rows with the columns that the candidate leaves out: the live version may take them."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(io.BytesIO(source.read(TEST)))
-    other = pq.read_table(io.BytesIO(source.read(LEFT_OUT)))
+    table = pq.read_table(io.BytesIO(source.read(f"{prepared}/test.parquet")))
+    other = pq.read_table(io.BytesIO(source.read(f"{prepared}/left_out.parquet")))
     for name in other.column_names:
         table = table.append_column(name, other[name])
     pq.write_table(table, target)

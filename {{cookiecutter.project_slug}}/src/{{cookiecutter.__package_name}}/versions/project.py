@@ -86,6 +86,15 @@ class Project:
         )
 
     @property
+    def has_conf(self) -> bool:
+        """Tell whether `conf/` is the truth; where a pipeline has none, `params.yaml` is."""
+        return (self.root / "conf" / "config.yaml").exists()
+
+    def place(self, group: str, name: str) -> str:
+        """Return where a person finds the rules of a group."""
+        return f"conf/{group}/{name}.yaml" if self.has_conf else f"{group} in params.yaml"
+
+    @property
     def releases(self) -> Path:
         return self.root / RELEASES
 

@@ -229,7 +229,7 @@ def _may_enter(project: Project, registry: Registry, version: Version, stage: st
             if version.name not in [event.target for event in registry.events.get(needed, [])]:
                 raise ProjectError(
                     f"{version.name} was never in {needed}",
-                    f"conf/stages/{rules.get('name')}.yaml: a version enters {stage} from {needed}",
+                    f"{project.place('stages', str(rules.get('name')))}: a version enters {stage} from {needed}",
                     f"model promote {version.name} --to {needed}",
                 )
     if stage in (rules.get("need_card") or []):
@@ -237,7 +237,7 @@ def _may_enter(project: Project, registry: Registry, version: Version, stage: st
         if todo and not force:
             raise ProjectError(
                 f"the model card of {version.name} is not written: {', '.join(todo)} still hold the template's text",
-                f"conf/stages/{rules.get('name')}.yaml: {stage} needs a model card",
+                f"{project.place('stages', str(rules.get('name')))}: {stage} needs a model card",
                 f"write {card.CARD}, git commit, model release (a patch version), and promote that",
             )
 

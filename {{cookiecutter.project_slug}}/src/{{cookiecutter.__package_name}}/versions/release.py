@@ -83,7 +83,7 @@ def release(
             problems += checks.objects(project, source)
         if not problems and source:
             verdict = gate.judge(project, source, registry, say)
-            problems += failed_rules(verdict)
+            problems += failed_rules(verdict, project.place("gate", verdict.name))
         if problems:
             lines = [f"{problem.what}\n    fix: {problem.fix}" for problem in problems]
             count = f"{len(problems)} thing{'s' * (len(problems) != 1)} must be mended first"
@@ -98,15 +98,14 @@ def release(
         return _tag(project, source, verdict, title, part, remote, branch, stored, say)
 
 
-def failed_rules(verdict: record.Gate) -> list[Problem]:
-    """Return the rules of a gate that were not met."""
-    file = f"conf/gate/{verdict.name}.yaml"
+def failed_rules(verdict: record.Gate, place: str) -> list[Problem]:
+    """Return the rules of a gate that were not met; `place` is where they stand."""
     return [
         Problem(
             f"gate: {rule.rule} is {rule.found}, {rule.required} is required",
-            f"incomparable: pass in {file}, if that is meant"
+            f"incomparable: pass in {place}, if that is meant"
             if rule.required == "possible"
-            else f"a better model, or another rule in {file} (model gate shows all)",
+            else f"a better model, or another rule in {place} (model gate shows all)",
         )
         for rule in verdict.rules
         if not rule.passed
