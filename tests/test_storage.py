@@ -403,7 +403,12 @@ def test_two_users_share_one_cache(team, tmp_path, run):
         def as_user(*command, cwd=home, user=user, home=home, **options):
             become = ["setpriv", f"--reuid={user}", f"--regid={user}", f"--groups={GROUP}"]
             words = ["unshare", "--mount", "sh", "-ec", TOOLS_FOR_ALL, "sh", tmp_path, *closed(), "--"]
-            values = {"HOME": str(home), "DVC_SITE_CACHE_DIR": str(home / "dvc"), "MPLCONFIGDIR": str(home)}
+            values = {
+                "HOME": str(home),
+                "USER": f"u{user}",
+                "DVC_SITE_CACHE_DIR": str(home / "dvc"),
+                "MPLCONFIGDIR": str(home),
+            }
             return run(*words, *become, *command, cwd=cwd, **{**values, **options})
 
         clone = home / "penguins"

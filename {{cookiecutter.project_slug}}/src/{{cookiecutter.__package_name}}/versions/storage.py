@@ -110,7 +110,7 @@ def explain(error: BaseException, place: str, done: str, ask: Callable[[], Any] 
         one object has no body, so it says 403 or 404 and not why; this one does.
     """
     found = code(error)
-    if ask and found in ("", "403", "404") and not _is_silent(error):
+    if ask and found in ("", "400", "403", "404") and not _is_silent(error):
         try:
             ask()
         except errors() as again:
