@@ -1,5 +1,7 @@
 """`model promote` and `model rollback`: prove that a version works, then move the stage to it."""
 
+import os
+import platform
 from dataclasses import dataclass
 from typing import Any
 
@@ -261,6 +263,15 @@ def _serves(
     )
 
 
+def where() -> dict[str, str | None]:
+    """Return the machine and, in CI, the address of the job, as the environment tells."""
+    job = os.environ.get("CI_JOB_URL")
+    github = [os.environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    if all(github):
+        job = "{}/{}/actions/runs/{}".format(*github)
+    return {"host": platform.node() or None, "job": one_line(job) if job else None}
+
+
 def _move(
     project: Project,
     registry: Registry,
@@ -288,6 +299,7 @@ def _move(
         "forced": force,
         "version_tag": release.version.tag,
         "notes": notes or [],
+        "where": where(),
     }
     what = f"rolled back from {source}" if kind == "rollback" else f"promoted{f' after {source}' if source else ''}"
     line = f"{project.name} {target} is live in {stage}, {what}{f': {reason}' if reason else ''}"
