@@ -157,9 +157,9 @@ class Git:
         answer = self.run_bytes("cat-file", "--batch", content="\n".join(hashes).encode())
         found, place = [], 0
         for _ in hashes:
-            head, _, _ = answer[place:].partition(b"\n")
-            place += len(head) + 1
-            size = int(head.split()[2])
+            end = answer.index(b"\n", place)
+            size = int(answer[place:end].split()[2])
+            place = end + 1
             found.append(answer[place : place + size].decode("utf-8", "replace"))
             place += size + 1
         return found
