@@ -93,7 +93,7 @@ def test_the_governance_page_does_what_it_says(team, run, edit):
     def do(lines):
         said = ""
         for line in lines:
-            command = line.removeprefix("uv run ").replace("~/.ssh", f"'{team.folder}'").replace("/tmp/", "../")
+            command = line.removeprefix("uv run ").replace("/tmp/", "../").replace("~/.ssh", f"'{team.folder}'")
             said += run("sh", "-ec", command, cwd=team.project).output
         return said
 

@@ -99,6 +99,14 @@ def test_a_tag_with_any_message_is_told_and_stops_nothing(project, versions, mes
     assert versions.audit.csv(list(told.values()))
 
 
+def test_a_key_that_cannot_sign_makes_no_tag(project, refused):
+    here, git = project
+    git("config", "gpg.format", "ssh")
+    git("config", "user.signingkey", str(here.root / "no-such-key.pub"))
+    with refused("git tag --sign failed"):
+        here.git.tag_object("m@v1.0.0", git("rev-parse", "HEAD"), "m v1.0.0: x\n", sign=True)
+
+
 @pytest.mark.parametrize(
     ("variables", "job"),
     [

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ..errors import ProjectError
 from . import record
-from .git import Git, last_line
+from .git import SIGNED, Git, last_line
 from .progress import Say, silent
 from .project import Project, one_line
 from .record import Record
@@ -25,8 +25,6 @@ from .registry import DATE, SEMVER, Event, Registry, Version, time_of
 
 Signature = Literal["none", "good", "bad", "not known"]
 
-#: A signature's first line; the JSON of a message has no line of its own that begins so.
-SIGNED = re.compile(r"^-----BEGIN [A-Z ]+-----$", re.MULTILINE)
 TAGGER = re.compile(rf"^tagger (?P<person>.*?) ?(?P<date>{DATE.pattern})$", re.MULTILINE | re.ASCII)
 #: What gpg, gpgsm and ssh-keygen call a signature that does not fit its text; all else is a key that is not known.
 BROKEN = ("BADSIG", "incorrect signature")

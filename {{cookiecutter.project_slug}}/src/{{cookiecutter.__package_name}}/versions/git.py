@@ -1,6 +1,7 @@
 """Every call of git, as argument lists; never through a shell."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,8 @@ NETWORK_SECONDS = 120
 PUSH_SECONDS = 3600
 #: git answers these when another tag of the name came first: from the server, or from the local check of a lease.
 LOST_RACE = ("already exists", "stale info", "reference already exists", "cannot lock ref", "failed to update ref")
+#: A signature's first line; the JSON of our messages has no line of its own that begins so.
+SIGNED = re.compile(r"^-----BEGIN [A-Z ]+-----$", re.MULTILINE)
 
 
 class GitError(ProjectError):
@@ -197,7 +200,10 @@ class Git:
                 shutil.copy(common / "config", Path(scratch, "config"))
             there = {"GIT_DIR": scratch, "GIT_OBJECT_DIRECTORY": str(common / "objects")}
             self.run("tag", "--sign", "--cleanup=verbatim", "--file=-", name, commit, text=message, variables=there)
-            return self.run("rev-parse", f"refs/tags/{name}", variables=there)
+            made = self.run("rev-parse", f"refs/tags/{name}", variables=there)
+        if not SIGNED.search(self.tags([made])[0]):  # git before 2.40, when ssh-keygen finds no key
+            raise GitError(("tag", "--sign"), "the key of user.signingkey could not sign, and git made a tag without")
+        return made
 
     def publish(self, refs: dict[str, str], remote: str | None, branches: Mapping[str, str] | None = None) -> None:
         """Make new tags known: to the remote first, all or none, then here.

@@ -317,6 +317,12 @@ def _move(
             "model history, then the same command again if it is still right",
         ) from None
     except GitError as error:
+        if error.arguments[0] == "tag":
+            raise ProjectError(
+                f"the tag could not be signed: {last_line(error.stderr)}",
+                "sign_tags is true in conf/stages/",
+                "git config user.signingkey KEY (and gpg.format ssh for an SSH key), or sign_tags: false",
+            ) from None
         raise ProjectError(
             f"the git remote {remote} did not take the stage tag: {last_line(error.stderr)}"
             if remote
