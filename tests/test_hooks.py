@@ -17,8 +17,9 @@ import pytest
 from conftest import copy
 from test_answers import SUPPORTED
 
-#: Where the system's own tools are: git, sh, and none of the project's.
+#: A shell that has the system's own tools (git, sh), and none of the project's.
 BARE_PATH = os.pathsep.join(dict.fromkeys(str(Path(shutil.which(tool)).parent) for tool in ("git", "sh")))
+BARE = {"PATH": BARE_PATH, "PYTHONPATH": ""}
 
 
 def made_up(length, letters=string.ascii_uppercase + string.digits):
@@ -230,9 +231,9 @@ def test_the_tools_are_found_in_the_project_s_own_environment_and_in_a_git_workt
     run("prek", "install", cwd=trained)
     write("src/penguins/x.py", "import os\n")(trained, run)
     write("params.yaml", "{}\n")(trained, run)
-    assert "ruff is not installed here" in commit(run, trained, fails=True, PATH=BARE_PATH)
+    assert "ruff is not installed here" in commit(run, trained, fails=True, **BARE)
     environment_of(trained)
-    said = commit(run, trained, fails=True, PATH=BARE_PATH)
+    said = commit(run, trained, fails=True, **BARE)
     assert "F401" in said
     assert "params.yaml is not what conf/ composes to" in said
     run("git", "reset", "--quiet", "--hard", cwd=trained)
@@ -242,12 +243,12 @@ def test_the_tools_are_found_in_the_project_s_own_environment_and_in_a_git_workt
     # The code that looks is this worktree's, not that of the clone that the package was installed from.
     replace("src/penguins/hooks.py", "whoever reads the repository, now", "everybody who reads it, now")(tree, run)
     write("x.txt", f"ghp_{made_up(36)}\n")(tree, run)
-    said = commit(run, tree, fails=True, PATH=BARE_PATH)
+    said = commit(run, tree, fails=True, **BARE)
     assert "F401" in said
     assert "everybody who reads it" in said
     for file in ("src/penguins/x.py", "x.txt"):
         (tree / file).unlink()
-    commit(run, tree, PATH=BARE_PATH)
+    commit(run, tree, **BARE)
 
 
 def test_a_merge_without_conflicts_is_asked_too(trained, run):
