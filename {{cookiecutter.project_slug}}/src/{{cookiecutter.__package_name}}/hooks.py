@@ -111,11 +111,11 @@ def pipeline() -> Iterator[ProjectError]:
     if not lock.exists():
         return
     stages = read_yaml(lock.read_bytes(), "dvc.lock").get("stages") or {}
-    made = {out["path"]: (stage, out["md5"]) for stage, block in stages.items() for out in block.get("outs", ())}
+    made = {out["path"]: (stage, out.get("md5")) for stage, block in stages.items() for out in block.get("outs", ())}
     for path in here.git.run("ls-files", "-z", "--", *made).split("\0")[:-1]:
         stage, md5 = made.get(path, (None, None))
         file = here.root / path
-        if stage and file.is_file() and name_of(file.read_bytes()) != md5 and not (stale and file == params):
+        if md5 and file.is_file() and name_of(file.read_bytes()) != md5 and not (stale and file == params):
             yield ProjectError(
                 f"{path} is not the one that {stage} made, by dvc.lock",
                 "a commit holds both or neither: what came out of the same run",
