@@ -73,13 +73,14 @@ def project(tmp_path, versions, monkeypatch):
         "line\n\n" + '{"a":' * 5000,
         'line\n\n{"kind": "promote", "to": "v1.0.0", "where": [1], "from": {"a": 1}, "stage": 7}',
         'line\n\n{"kind": "promote", "to": "v1.0.0", "where": {"host": 5, "job": null}}',
+        'line\n\n{"kind": "prune", "versions": ["v1.0.0"], "reason": "space", "where": {"host": "h"}}',
         "-----BEGIN SSH SIGNATURE-----\nnone\n-----END SSH SIGNATURE-----",
     ],
 )
 def test_a_tag_with_any_message_is_told_and_stops_nothing(project, versions, message):
     here, git = project
     commit = git("rev-parse", "HEAD")
-    for name in ("m@v1.0.0", "m@v1.0.0!", "m@x", "m#prod#1", "m#prod!#2", "m#prod#y"):
+    for name in ("m@v1.0.0", "m@v1.0.0!", "m@x", "m#prod#1", "m#prod!#2", "m#prod#y", "m.pruned.1"):
         text = f"object {commit}\ntype commit\ntag {name}\ntagger A <a@b> 1 +0000\n\n{message}\n"
         git("update-ref", f"refs/tags/{name}", git("mktag", content=text))
     git("tag", "m#prod#3")
@@ -93,7 +94,11 @@ def test_a_tag_with_any_message_is_told_and_stops_nothing(project, versions, mes
         "m#prod!#2": "unassign",
         "m#prod#y": "uncounted",
         "m#prod#3": "uncounted",
+        "m.pruned.1": "prune" if "prune" in message else "uncounted",
     }
+    if "prune" in message:
+        pruned = told["m.pruned.1"]
+        assert (pruned.version, pruned.why, pruned.host, pruned.findings) == ("v1.0.0", "space", "h", ())
     signed = {line.signature for line in told.values() if line.tag != "m#prod#3"}
     assert signed == ({"not known"} if "SIGNATURE" in message else {"none"})
     assert versions.audit.csv(list(told.values()))
@@ -125,5 +130,5 @@ def test_a_move_tells_the_job_that_made_it(versions, monkeypatch, variables, job
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert versions.promote.where()["job"] == job
-    assert versions.promote.where()["host"]
+    assert versions.project.where()["job"] == job
+    assert versions.project.where()["host"]

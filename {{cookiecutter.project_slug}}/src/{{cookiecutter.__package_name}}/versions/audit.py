@@ -21,11 +21,13 @@ from .git import SIGNED, Git, last_line
 from .progress import Say, silent
 from .project import Project, one_line
 from .record import Record
-from .registry import DATE, SEMVER, Event, Registry, Version, time_of
+from .registry import SEMVER, Event, Registry, Version
 
 Signature = Literal["none", "good", "bad", "not known"]
 
-TAGGER = re.compile(rf"^tagger (?P<person>.*?) ?(?P<date>{DATE.pattern})$", re.MULTILINE | re.ASCII)
+TAGGER = re.compile(r"^tagger (.*>)", re.MULTILINE)
+#: Between the model's name and the number of a tag that notes whose stored objects were deleted.
+PRUNED = ".pruned."
 #: What gpg, gpgsm and ssh-keygen call a signature that does not fit its text; all else is a key that is not known.
 BROKEN = ("BADSIG", "incorrect signature")
 SIGNER = re.compile(r'^Good "git" signature for (.+) with |^\[GNUPG:\] GOODSIG \S+ (.+)$', re.MULTILINE)
@@ -42,7 +44,7 @@ class Line:
     at : datetime or None
         None for a lightweight tag, which has no date, person and text.
     what : str
-        release, withdraw, promote, rollback, assign or unassign (both by another tool), or uncounted.
+        release, withdraw, prune, promote, rollback, assign or unassign (both by another tool), or uncounted.
     version, stage, source : str or None
         The version, and for a move the stage and the version that it held before.
     by : str
@@ -87,10 +89,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag as git keeps it; a lightweight one has no text."""
+    """A tag as git keeps it; a lightweight one has no date and no text."""
 
     name: str
     hash: str
+    at: dt.datetime | None
     text: str | None
 
     @property
@@ -102,9 +105,13 @@ class Tag:
         return self.body.strip().partition("\n")[0]
 
     @property
-    def tagger(self) -> tuple[str, dt.datetime | None]:
+    def by(self) -> str:
         found = TAGGER.search((self.text or "").partition("\n\n")[0])
-        return (found["person"], time_of(found["date"])) if found else ("", None)
+        return found[1] if found else ""
+
+    @property
+    def sort_key(self) -> dt.datetime:
+        return self.at or dt.datetime.fromtimestamp(0, dt.UTC)
 
     @property
     def event(self) -> dict[str, Any]:
@@ -146,24 +153,32 @@ def trail(project: Project, stage: str | None = None, say: Say = silent) -> list
     odd = {tag.name: tag.why for tag in known.odd}
     for tag in tags.values():
         number = tag.name.removeprefix(f"{project.name}@")
-        if tag.name in odd or (number != tag.name and not SEMVER.fullmatch(number.removesuffix("!"))):
+        if tag.name.startswith(f"{project.name}{PRUNED}"):
+            if stage is None:
+                entries.append((tag.sort_key, _prune(tag, signatures)))
+        elif tag.name in odd or (number != tag.name and not SEMVER.fullmatch(number.removesuffix("!"))):
             why = odd.get(tag.name, f"it is not named as {project.name}@v1.2.3")
             if stage is None or tag.name.startswith((f"{project.name}#{stage}#", f"{project.name}#{stage}!#")):
                 line = _line(tag, "uncounted", signatures, why=tag.subject, findings=(f"it does not count: {why}",))
-                entries.append((line.at or dt.datetime.fromtimestamp(0, dt.UTC), line))
+                entries.append((tag.sort_key, line))
     return [line for _, line in sorted(entries, key=lambda entry: entry[0])[::-1]]
 
 
 def _tags(git: Git, name: str) -> dict[str, Tag]:
     """Read all tags whose names are ours, whether they count or not, with two calls of git."""
-    listed = git.run(
-        "for-each-ref", "--format=%(objectname) %(objecttype) %(refname:strip=2)",
-        f"refs/tags/{name}@*", f"refs/tags/{name}#*",
-    ).splitlines()  # fmt: skip
-    entries = [line.split(" ", 2) for line in listed]
-    annotated = [value for value, kind, _ in entries if kind == "tag"]
+    patterns = [f"refs/tags/{name}{mark}*" for mark in ("@", "#", PRUNED)]
+    form = "--format=%(objectname) %(objecttype) %(taggerdate:iso-strict) %(refname:strip=2)"
+    entries = [line.split(" ", 3) for line in git.run("for-each-ref", form, *patterns).splitlines()]
+    annotated = [value for value, kind, *_ in entries if kind == "tag"]
     texts = dict(zip(annotated, git.tags(annotated), strict=True)) if annotated else {}
-    return {ref: Tag(ref, value, texts.get(value)) for value, _, ref in entries}
+    return {ref: Tag(ref, value, _date(at), texts.get(value)) for value, _, at, ref in entries}
+
+
+def _date(text: str) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None  # a lightweight tag has none, and some edited one has a date that no calendar has
 
 
 def _signature(git: Git, tag: Tag) -> tuple[Signature, str | None, str]:
@@ -186,7 +201,7 @@ def _line(
     findings: Sequence[str] = (),
     **others: Any,
 ) -> Line:
-    by, at = tag.tagger
+    by = tag.by
     signature, signer, said = signatures.get(tag.name, ("none", None, ""))
     found = list(findings)
     mail = by.rpartition("<")[2].rstrip(">")
@@ -200,7 +215,7 @@ def _line(
         "stage": None, "source": None, "forced": False, "checks": (), "host": None, "job": None, **told,
     }  # fmt: skip
     return Line(
-        at=at, what=what, version=version, by=one_line(by), why=one_line(why), signature=signature, signer=signer,
+        at=tag.at, what=what, version=version, by=one_line(by), why=one_line(why), signature=signature, signer=signer,
         tag=tag.name, object=tag.hash, commit=commit, findings=tuple(map(one_line, found)), **values,
     )  # fmt: skip
 
@@ -250,7 +265,19 @@ def _versions(
         if number.endswith("!") and SEMVER.fullmatch(number[:-1]) and tag.text and not _odd(known, tag):
             lacking = () if number[:-1] in known.versions else (f"it withdraws {number[:-1]}, which is not here",)
             line = _line(tag, "withdraw", signatures, version=number[:-1], why=tag.subject, findings=lacking)
-            yield line.at or dt.datetime.fromtimestamp(0, dt.UTC), line
+            yield tag.sort_key, line
+
+
+def _prune(tag: Tag, signatures: dict[str, Any]) -> Line:
+    """Return the line of a note whose stored objects were deleted."""
+    noted, place = tag.event, tag.event.get("where")
+    names = noted.get("versions")
+    if not (tag.text and noted.get("kind") == "prune" and isinstance(names, list)):
+        return _line(tag, "uncounted", signatures, why=tag.subject, findings=("it does not say what was pruned",))
+    return _line(
+        tag, "prune", signatures, version=", ".join(map(str, names)), why=_text(noted, "reason") or "",
+        host=_text(place, "host"), job=_text(place, "job"),
+    )  # fmt: skip
 
 
 def _odd(known: Registry, tag: Tag) -> bool:

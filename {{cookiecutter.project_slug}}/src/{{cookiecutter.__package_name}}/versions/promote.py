@@ -1,7 +1,5 @@
 """`model promote` and `model rollback`: prove that a version works, then move the stage to it."""
 
-import os
-import platform
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +7,7 @@ from ..errors import ProjectError, UnavailableError
 from . import card, interface, restore
 from .git import GitError, TakenError, last_line
 from .progress import Say, silent
-from .project import Project, event_message, one_line
+from .project import Project, event_message, one_line, where
 from .registry import STAGE_NAME, Event, Registry, Version
 from .restore import Release
 
@@ -261,15 +259,6 @@ def _serves(
         f"whoever calls {stage} may send what it does not understand",
         "change the callers first, then the same command with --force --reason",
     )
-
-
-def where() -> dict[str, str | None]:
-    """Return the machine and, in CI, the address of the job, as the environment tells."""
-    job = os.environ.get("CI_JOB_URL")
-    github = [os.environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
-    if all(github):
-        job = "{}/{}/actions/runs/{}".format(*github)
-    return {"host": platform.node() or None, "job": one_line(job) if job else None}
 
 
 def _move(

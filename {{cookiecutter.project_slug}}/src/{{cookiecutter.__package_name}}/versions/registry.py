@@ -253,7 +253,7 @@ def read(git: Git, name: str) -> Registry:
         elif withdraws:
             withdrawn.add(number)
         else:
-            versions[number] = Version(number, rest[3], rest[1], time_of(rest[4]), _person(rest), rest[7])
+            versions[number] = Version(number, rest[3], rest[1], _time(rest[4]), _person(rest), rest[7])
     ordered = sorted(versions.values(), key=lambda version: version.key)
     versions = {v.name: v if v.name not in withdrawn else _withdraw(v) for v in ordered}
     at_commit: dict[str, list[str]] = {}
@@ -294,7 +294,7 @@ def _why_odd(rest: list[str]) -> str | None:
     return None if rest[2] == "commit" else f"it tags a {rest[2]}, not a commit"
 
 
-def time_of(raw: str) -> dt.datetime:
+def _time(raw: str) -> dt.datetime:
     """Read git's raw date, `seconds +hhmm`; one that no calendar has becomes the epoch."""
     match = DATE.fullmatch(raw)
     if not match or int(match[1]) > LAST_SECOND or int(match[3]) > 23:
@@ -336,7 +336,7 @@ def _event(tag: str, stage: str, counter: int, cancel: bool, rest: list[str], he
         kind=kind,
         source=noted.get("from") if isinstance(noted.get("from"), str) else None,
         target=target,
-        at=time_of(rest[4]),
+        at=_time(rest[4]),
         by=_person(rest),
         reason=str(noted.get("reason") or ""),
         title=rest[7],
