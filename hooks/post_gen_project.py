@@ -10,7 +10,7 @@ from pathlib import Path
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 # A folder is kept only for this answer. (Single files drop out by a conditional name.)
-FOLDERS = {".github": ("ci", "github")}
+FOLDERS = {".github": ("ci", "github"), ".gitlab": ("ci", "gitlab")}
 
 # Set while git runs one of its own hooks; they would point at another repository.
 GIT_LOCATIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")

@@ -123,9 +123,24 @@ def rollback(
 
 @app.command()
 def history(
-    stage: Annotated[str | None, typer.Option(help="Only the moves of this stage.")] = None, json: Json = False
+    stage: Annotated[str | None, typer.Option(help="Only the moves of this stage.")] = None,
+    audit: Annotated[bool, typer.Option("--audit", help="All that the tags say, and what does not fit.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="With --audit: for a spreadsheet.")] = False,
+    json: Json = False,
 ) -> None:
     """Show every release and stage move: when, what, who, why."""
+    if csv and (json or not audit):
+        raise typer.BadParameter("goes with --audit, and without --json", param_hint="--csv")
+    if audit:
+        from .versions import audit as trail
+
+        with screens.working() as say:
+            lines = trail.trail(project(), stage, say)
+        if csv:
+            print(trail.csv(lines), end="")
+        else:
+            screens.audit(lines, json)
+        return
     from .versions import history as module
 
     screens.history(module.timeline(project().registry(), stage), json)

@@ -11,6 +11,7 @@ from .errors import ProjectError
 
 if TYPE_CHECKING:
     from .versions.adopt import Adopted
+    from .versions.audit import Line
     from .versions.checkout import CheckedOut
     from .versions.diff import Section
     from .versions.history import Entry, Period
@@ -132,6 +133,31 @@ def history(entries: "list[Entry]", as_json: bool) -> None:
             (f"{entry.at:%Y-%m-%d %H:%M}", entry.what, where or str(entry.version), person(entry.by), entry.why)
         )
     table(("when", "what", "version", "who", "why"), rows)
+
+
+def audit(lines: "list[Line]", as_json: bool) -> None:
+    if as_json:
+        json([dataclasses.asdict(line) for line in lines])
+        return
+    if not lines:
+        print("nothing has been released yet; next: model release")
+        return
+    rows = []
+    for line in lines:
+        when = f"{line.at:%Y-%m-%d %H:%M}" if line.at else ""
+        what = f"{line.what}, forced" if line.forced else line.what
+        version = f"{line.stage}: {line.source or 'nothing'} -> {line.version or 'nothing'}" if line.stage else ""
+        trained = "trained on " if line.what == "release" and line.host else ""
+        where = line.job or f"{trained}{line.host or ''}"
+        signed = {"good": f"by {line.signer}", "none": "no"}.get(line.signature, line.signature)
+        rows.append((when, what, version or line.version or line.tag, person(line.by), where, signed, line.why))
+    table(("when", "what", "version", "who", "where", "signed", "why"), rows)
+    found = [(line.tag, finding) for line in lines for finding in line.findings]
+    print(f"\n{len(lines)} tags, " + (f"{len(found)} findings:" if found else "all fit each other"))
+    for tag, finding in found:
+        print(f"  - {tag}: {finding}")
+    if found:
+        print("git cat-file tag TAG shows one, model verify --all asks data and remotes, too")
 
 
 def person(who: str) -> str:

@@ -1,6 +1,7 @@
 """Every call of git, as argument lists; never through a shell."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,8 @@ NETWORK_SECONDS = 120
 PUSH_SECONDS = 3600
 #: git answers these when another tag of the name came first: from the server, or from the local check of a lease.
 LOST_RACE = ("already exists", "stale info", "reference already exists", "cannot lock ref", "failed to update ref")
+#: A signature's first line; the JSON of our messages has no line of its own that begins so.
+SIGNED = re.compile(r"^-----BEGIN [A-Z ]+-----$", re.MULTILINE)
 
 
 class GitError(ProjectError):
@@ -157,12 +160,24 @@ class Git:
         answer = self.run_bytes("cat-file", "--batch", content="\n".join(hashes).encode())
         found, place = [], 0
         for _ in hashes:
-            head, _, _ = answer[place:].partition(b"\n")
-            place += len(head) + 1
-            size = int(head.split()[2])
+            end = answer.index(b"\n", place)
+            size = int(answer[place:end].split()[2])
+            place = end + 1
             found.append(answer[place : place + size].decode("utf-8", "replace"))
             place += size + 1
         return found
+
+    def verify_tag(self, tag: str) -> tuple[bool, str]:
+        """Return whether a tag's signature is good, and what git says of it."""
+        done = subprocess.run(  # noqa: S603 (an argument list)
+            ["git", "verify-tag", "--raw", tag],  # noqa: S607 (the git that the user types)
+            cwd=self.root,
+            env={**os.environ, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode == 0, done.stderr.decode("utf-8", "replace")
 
     def tag_names(self, *patterns: str) -> set[str]:
         """Return the names of the tags that are here, by patterns of whole refs."""
@@ -185,7 +200,10 @@ class Git:
                 shutil.copy(common / "config", Path(scratch, "config"))
             there = {"GIT_DIR": scratch, "GIT_OBJECT_DIRECTORY": str(common / "objects")}
             self.run("tag", "--sign", "--cleanup=verbatim", "--file=-", name, commit, text=message, variables=there)
-            return self.run("rev-parse", f"refs/tags/{name}", variables=there)
+            made = self.run("rev-parse", f"refs/tags/{name}", variables=there)
+        if not SIGNED.search(self.tags([made])[0]):  # git before 2.40, when ssh-keygen finds no key
+            raise GitError(("tag", "--sign"), "the key of user.signingkey could not sign, and git made a tag without")
+        return made
 
     def publish(self, refs: dict[str, str], remote: str | None, branches: Mapping[str, str] | None = None) -> None:
         """Make new tags known: to the remote first, all or none, then here.

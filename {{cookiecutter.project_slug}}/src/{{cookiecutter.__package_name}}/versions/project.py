@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -201,6 +202,15 @@ def find(start: Path) -> Project:
 def event_message(line: str, event: dict[str, Any]) -> str:
     """Return the message of a stage tag: a line for people, an empty line, JSON."""
     return f"{line}\n\n{json.dumps(event, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}\n"
+
+
+def where() -> dict[str, str | None]:
+    """Return the machine and, in CI, the address of the job, as the environment tells."""
+    job = os.environ.get("CI_JOB_URL")
+    github = [os.environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    if all(github):
+        job = "{}/{}/actions/runs/{}".format(*github)
+    return {"host": platform.node() or None, "job": one_line(job) if job else None}
 
 
 def one_line(text: str) -> str:

@@ -7,7 +7,7 @@ from ..errors import ProjectError, UnavailableError
 from . import card, interface, push, restore
 from .git import GitError, TakenError, last_line
 from .progress import Say, silent
-from .project import Project, event_message, one_line
+from .project import Project, event_message, one_line, where
 from .registry import STAGE_NAME, Event, Pruned, Registry, Version
 from .restore import Release
 
@@ -305,6 +305,7 @@ def _move(
         "forced": force,
         "version_tag": release.version.tag,
         "notes": notes or [],
+        "where": where(),
     }
     what = f"rolled back from {source}" if kind == "rollback" else f"promoted{f' after {source}' if source else ''}"
     line = f"{project.name} {target} is live in {stage}, {what}{f': {reason}' if reason else ''}"
@@ -322,6 +323,12 @@ def _move(
             "model history, then the same command again if it is still right",
         ) from None
     except GitError as error:
+        if error.arguments[0] == "tag":
+            raise ProjectError(
+                f"the tag could not be signed: {last_line(error.stderr)}",
+                "sign_tags is true in conf/stages/",
+                "git config user.signingkey KEY (and gpg.format ssh for an SSH key), or sign_tags: false",
+            ) from None
         raise ProjectError(
             f"the git remote {remote} did not take the stage tag: {last_line(error.stderr)}"
             if remote

@@ -21,7 +21,7 @@ from . import restore
 from .dvc_repo import Out
 from .git import GitError, TakenError, last_line
 from .progress import Say, silent
-from .project import Project, event_message, one_line
+from .project import Project, event_message, one_line, where
 from .registry import PRUNED, Registry
 
 #: How often a lost race for the number of the note is tried again.
@@ -332,6 +332,7 @@ def _note(project: Project, plan: Plan, reason: str, say: Say) -> str | None:
             "rules": rules,
             "reason": one_line(reason),
             "actor": git.identity(),
+            "where": where(),
         }
         line = f"{project.name}: what is stored for {len(goes)} versions was pruned: {_range(goes)}"
         say(f"noting {len(goes)} versions as pruned")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import ProjectError
 from . import derive, gate
-from .git import GitError, last_line
+from .git import SIGNED, GitError, last_line
 from .interface import differences
 from .progress import Say, silent
 from .project import Project
@@ -220,7 +220,7 @@ def _seen(project: Project, version: Version, witnesses: Witnesses, result: Veri
         result.proven.append(f"nothing against {remote}, which lists no tags or does not answer")
     if result.sound and count:
         result.proven.append(f"the tag is the one that {count} witness{'es' * (count != 1)} saw")
-    if "-----BEGIN" in git.tags([version.tag])[0]:
+    if SIGNED.search(git.tags([version.tag])[0]):
         try:
             git.run("verify-tag", version.tag)
             result.proven.append("the signature is good")
