@@ -193,6 +193,13 @@ class Stages(Strict):
     sign_tags: bool
 
 
+class Retraining(Strict):
+    """Whether the weekly job trains on fresh data."""
+
+    name: str
+    weekly: bool
+
+
 class Config(Strict):
     """The whole composed configuration."""
 
@@ -204,6 +211,7 @@ class Config(Strict):
     compute: Compute
     gate: Gate
     stages: Stages
+    retraining: Retraining
 
     @model_validator(mode="after")
     def _gate_suits_the_task(self) -> "Config":
