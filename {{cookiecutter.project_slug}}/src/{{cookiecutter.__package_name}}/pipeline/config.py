@@ -171,6 +171,13 @@ class Compute(Strict):
     seed: int = Field(ge=0, le=2**32 - 1)
 
 
+class Retraining(Strict):
+    """Whether the weekly job trains on fresh data."""
+
+    name: str
+    weekly: bool
+
+
 class Gate(Strict):
     """What a candidate must reach to be released."""
 
@@ -193,13 +200,6 @@ class Stages(Strict):
     sign_tags: bool
 
 
-class Retraining(Strict):
-    """Whether the weekly job trains on fresh data."""
-
-    name: str
-    weekly: bool
-
-
 class Config(Strict):
     """The whole composed configuration."""
 
@@ -209,9 +209,9 @@ class Config(Strict):
     split: Split
     model: Model
     compute: Compute
+    retraining: Retraining
     gate: Gate
     stages: Stages
-    retraining: Retraining
 
     @model_validator(mode="after")
     def _gate_suits_the_task(self) -> "Config":

@@ -73,7 +73,7 @@ def _workspace(project: Project) -> Side:
     return Side(WORKSPACE, derive.derive(source, identity, not_judged), source)
 
 
-def diff(project: Project, old: str, new: str, say: Say = silent) -> tuple[Section, ...]:
+def diff(project: Project, old: str, new: str, say: Say = silent, fetch: bool = False) -> tuple[Section, ...]:
     """Compare two versions: metrics, code, data, params, packages, live periods.
 
     Parameters
@@ -84,6 +84,8 @@ def diff(project: Project, old: str, new: str, say: Say = silent) -> tuple[Secti
     new : str
         A version, or `workspace` for what is trained here.
     say : callable
+    fetch : bool
+        Bring the raw tables from the remote, if they differ, to count the rows that came and went.
     """
     say("comparing records, code and data")
     known = project.registry()
@@ -93,7 +95,7 @@ def diff(project: Project, old: str, new: str, say: Say = silent) -> tuple[Secti
     return (
         Section("metrics", ("test", *names), _metrics(before.record, now.record)),
         Section("code", ("file", "added", "removed"), _code(project, before.source, now.source)),
-        Section("data", ("", *names), _data(project, before, now)),
+        Section("data", ("", *names), _data(project, before, now, fetch)),
         Section("params", ("key", *names), _params(before.source, now.source)),
         Section("packages", ("package", *names), _packages(before.record, now.record)),
         Section("live", ("version", "stage", "from", "to", "by", "why"), _live(known, names)),
@@ -123,7 +125,7 @@ def _code(project: Project, before: Source, now: Source) -> tuple[tuple[str, ...
     return tuple(rows)
 
 
-def _data(project: Project, old_side: Side, new_side: Side) -> tuple[tuple[str, ...], ...]:
+def _data(project: Project, old_side: Side, new_side: Side, fetch: bool) -> tuple[tuple[str, ...], ...]:
     rows: list[tuple[str, ...]] = []
     before, now = old_side.record, new_side.record
     a, b = {i.path: i for i in before.data.inputs}, {i.path: i for i in now.data.inputs}
@@ -138,7 +140,7 @@ def _data(project: Project, old_side: Side, new_side: Side) -> tuple[tuple[str, 
         rows.append((f"{part} rows", *pair))
     old, new = (interface.of(project.store, r) for r in (before, now))
     rows += [("schema", "", sentence) for sentence in interface.changes(old, new)]
-    rows += _rows(project, old_side, new_side)
+    rows += _rows(project, old_side, new_side, fetch)
     rows += _columns(project, before, now)
     return tuple(rows)
 
@@ -149,17 +151,18 @@ def _input(entry: Any) -> str:
     return f"{entry.files} files, {entry.rows if entry.rows is not None else '?'} rows, {entry.bytes:,} bytes"
 
 
-def _rows(project: Project, before: Side, now: Side) -> list[tuple[str, ...]]:
+def _rows(project: Project, before: Side, now: Side, fetch: bool) -> list[tuple[str, ...]]:
     """Count rows added, removed and changed, if both tables are at hand."""
     with tempfile.TemporaryDirectory() as scratch:
         asked = []
-        for name, one in (("old", before), ("new", now)):
-            params = read_yaml(one.source.blob("params.yaml"), "params.yaml")
-            path = Path(scratch, name)
-            if not _lay_out(project, one.record, params["data"]["path"], path):
-                return [("rows", "", "not compared: the raw tables are not both in the cache (dvc fetch --all-tags)")]
-            asked.append({**params["data"], "path": str(path)})
         try:
+            for name, one in (("old", before), ("new", now)):
+                params = read_yaml(one.source.blob("params.yaml"), "params.yaml")
+                path = Path(scratch, name)
+                if not _lay_out(project, one.record, params["data"]["path"], path, fetch):
+                    why = "the raw tables are not both in the cache (dvc fetch --all-tags)"
+                    return [("rows", "", f"not compared: {why}")]
+                asked.append({**params["data"], "path": str(path)})
             found = json.loads(project.python(f"{PACKAGE}.pipeline.compare_tables", text=json.dumps(asked)))
         except ProjectError as error:
             return [("rows", "", f"not compared: {one_line(error.what)}")]
@@ -167,13 +170,15 @@ def _rows(project: Project, before: Side, now: Side) -> list[tuple[str, ...]]:
     return [("rows", "", f"{found['added']} added, {found['removed']} removed{changed}")]
 
 
-def _lay_out(project: Project, kept: Record, path: str, target: Path) -> bool:
+def _lay_out(project: Project, kept: Record, path: str, target: Path, fetch: bool) -> bool:
     """Link the raw table's objects into a folder; False if the cache lacks one."""
     store = project.store
     entry = next((i for i in kept.data.inputs if path == i.path or path.startswith(f"{i.path}/")), None)
-    if entry is None or not store.is_sound(entry.md5):
+    if entry is None or not (fetch or store.is_sound(entry.md5)):
         return False
     files = store.members(entry.md5) if entry.md5.endswith(".dir") else {Path(entry.path).name: entry.md5}
+    if fetch:
+        store.fetch(store.unsound(files.values()))
     if any(not store.path(oid).exists() for oid in files.values()):
         return False
     inside = path[len(entry.path) + 1 :] if path != entry.path else ""

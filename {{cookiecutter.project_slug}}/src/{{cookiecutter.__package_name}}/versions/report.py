@@ -53,7 +53,7 @@ def report(project: Project, folder: Path, against: str | None = None, say: Say 
         lines += ["Nothing is live yet that it could be compared with: the floors and the baseline decide.", ""]
         lines += [*_metrics(sources["candidate"]), ""]
     else:
-        for section in diff.diff(project, verdict.against, diff.WORKSPACE, say):
+        for section in diff.diff(project, verdict.against, diff.WORKSPACE, say, fetch=True):
             if section.title in SECTIONS:
                 header = ["candidate" if name == diff.WORKSPACE else name for name in section.header]
                 rows = diff.table(header, section.rows) if section.rows else ["The same."]
@@ -115,8 +115,9 @@ def _metrics(source: Source) -> list[str]:
 def _plots(source: Source) -> dict[str, bytes]:
     """Return the images among the outputs, by their file names; those of the remote are fetched."""
     found = {}
-    for path, oid in ((path, oid) for oid, path in source.store.objects(source.outs).items()):
-        if path.startswith("plots/") and path.endswith(".png"):
+    outs = [out for out in source.outs if out.path.partition("/")[0] == "plots"]
+    for oid, path in source.store.objects(outs).items():
+        if path.endswith(".png"):
             found[Path(path).name] = source.store.read(oid)
     return dict(sorted(found.items()))
 
