@@ -9,16 +9,16 @@ from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
-# A folder is kept only for this answer. (Single files drop out by a conditional name.)
-FOLDERS = {".github": ("ci", "github"), ".gitlab": ("ci", "gitlab")}
+# A folder is kept only for these answers. (Single files drop out by a conditional name.)
+FOLDERS = {".github": ("ci", ["github"]), ".gitlab": ("ci", ["gitlab"]), ".ci": ("ci", ["github", "gitlab"])}
 
 # Set while git runs one of its own hooks; they would point at another repository.
 GIT_LOCATIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
 
 
 def drop_folders():
-    for folder, (key, value) in FOLDERS.items():
-        if ANSWERS[key] != value:
+    for folder, (key, values) in FOLDERS.items():
+        if ANSWERS[key] not in values:
             shutil.rmtree(folder)
 
 

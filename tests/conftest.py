@@ -18,7 +18,14 @@ TIMEOUT_SECONDS = 300
 
 
 #: What takes minutes begins first, so that no worker is left alone with it at the end.
-LONG = ("test_kill.py", "test_readme.py", "test_clean_environment.py")
+LONG = (
+    "test_kill.py",
+    "test_ci.py",
+    "test_readme.py",
+    "test_clean_environment.py",
+    "test_adopting.py",
+    "test_cruft.py",
+)
 
 
 def pytest_collection_modifyitems(items):

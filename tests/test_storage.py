@@ -431,12 +431,16 @@ def test_two_users_share_one_cache(team, tmp_path, run):
     path.write_text(path.read_text(encoding="utf-8").replace("seed: 42", "seed: 7"), encoding="utf-8")
     two("dvc", "repro", "--quiet", cwd=second)
     two("git", "commit", "--quiet", "--all", "--message", "Seed 7", cwd=second)
-    assert "v1.2.0" in two("model", "release", cwd=second).stdout
-    done = one("model", "promote", "v1.0.0", "--to", "staging", cwd=first)
+    assert "v1.2.0" in two("python", "-m", "penguins.cli", "release", cwd=second).stdout
+    done = one("python", "-m", "penguins.cli", "promote", "v1.0.0", "--to", "staging", cwd=first)
     assert "v1.0.0 is live" in done.stdout
-    assert "v1.2.0 is live" in one("model", "promote", "v1.2.0", "--to", "prod", cwd=first).stdout
-    assert "v1.1.0 is live" in two("model", "rollback", "--reason", "both may", cwd=second).stdout
-    assert "is not this clone's alone" in two("model", "prune", cwd=second).stdout
+    assert (
+        "v1.2.0 is live" in one("python", "-m", "penguins.cli", "promote", "v1.2.0", "--to", "prod", cwd=first).stdout
+    )
+    assert (
+        "v1.1.0 is live" in two("python", "-m", "penguins.cli", "rollback", "--reason", "both may", cwd=second).stdout
+    )
+    assert "is not this clone's alone" in two("python", "-m", "penguins.cli", "prune", cwd=second).stdout
     for path in shared.rglob("*"):
         mode = path.stat()
         assert mode.st_gid == GROUP, path

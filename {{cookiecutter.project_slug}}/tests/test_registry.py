@@ -142,7 +142,7 @@ def test_versions_are_ordered_as_semantic_versions(versions, a, b, a_parts, b_pa
 @given(st.text(max_size=40), st.text(max_size=12))
 @settings(max_examples=200)
 def test_dates_and_names_of_any_tag_are_read(versions, raw, zone):
-    assert isinstance(versions.registry._time(f"{raw} {zone}"), dt.datetime)
+    assert isinstance(versions.registry.time_of(f"{raw} {zone}"), dt.datetime)
     assert versions.registry.SEMVER.fullmatch(raw) is None or versions.registry.version_key(raw)
 
 

@@ -74,18 +74,33 @@ def gate(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Where report.md and its images are written.")],
+    against: Annotated[str | None, typer.Option(help="Compare with this version, not the live one.")] = None,
+    json: Json = False,
+) -> None:
+    """Write for a reviewer how what is trained here compares with the live version: verdict, numbers, plots."""
+    from .versions import report as module
+
+    with screens.working() as say:
+        written = module.report(project(), folder, against, say)
+    screens.reported(written, json)
+
+
+@app.command()
 def release(
     title: Annotated[str | None, typer.Option("--title", "-m", help="One line; else the commit's subject.")] = None,
-    bump: Annotated[str | None, typer.Option(help="major, minor or patch; else worked out.")] = None,
+    bump: Annotated[str | None, typer.Option(help="major, minor or patch; auto, or nothing: worked out.")] = None,
     json: Json = False,
 ) -> None:
     """Make a version of the commit that is checked out."""
     from .versions import release as module
 
-    if bump not in (None, "major", "minor", "patch"):
-        raise typer.BadParameter("major, minor or patch", param_hint="--bump")
+    if bump not in (None, "auto", "major", "minor", "patch"):
+        raise typer.BadParameter("auto, major, minor or patch", param_hint="--bump")
+    part = None if bump == "auto" else bump
     with screens.working() as say:
-        done = module.release(project(), title, bump, say)  # type: ignore[arg-type]
+        done = module.release(project(), title, part, say)  # type: ignore[arg-type]
     screens.released(done, json)
 
 
@@ -158,7 +173,7 @@ def show(version: VersionName = "latest", json: Json = False) -> None:
 @app.command()
 def diff(
     old: VersionName,
-    new: VersionName,
+    new: Annotated[str, typer.Argument(help="The same, or workspace: what is trained here.", metavar="VERSION")],
     markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
     json: Json = False,
 ) -> None:
@@ -213,6 +228,31 @@ def reproduce(version: VersionName = "latest", json: Json = False) -> None:
     screens.reproduced(compared, json)
     if not compared.identical:
         raise typer.Exit(1)
+
+
+@app.command()
+def materialise(version: VersionName = "prod", json: Json = False) -> None:
+    """Build the release directory of a version and prove it, or prove the one that is there; print where it is."""
+    from .versions import restore as module
+
+    found = project()
+    with screens.working() as say:
+        done = module.materialise(found, found.registry().get(version), say)
+    screens.materialised(done, json)
+
+
+@app.command()
+def retrain(
+    folder: Annotated[Path, typer.Argument(help="Where the report of the new model is written.")],
+    scheduled: Annotated[bool, typer.Option("--scheduled", help="Only if conf/retraining/ asks for it.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring imported data up to date, train, judge, and push what passes as the branch `retrain`."""
+    from .versions import retrain as module
+
+    with screens.working() as say:
+        done = module.retrain(project(), folder, scheduled, say)
+    screens.retrained(done, json)
 
 
 @app.command()

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from .versions.record import Gate, Record
     from .versions.registry import Registry, Version
     from .versions.release import Released
+    from .versions.report import Report
     from .versions.reproduce import Comparison
+    from .versions.restore import Release
+    from .versions.retrain import Retrained
     from .versions.status import Status
     from .versions.verify import Verified
 
@@ -83,6 +86,32 @@ def verdict(found: "Gate", as_json: bool) -> None:
     print(f"gate {found.name}, against {found.against or 'no live version: floors and baseline decide'}")
     table(("", "rule", "required", "found"), rows)
     print("passed" if found.passed else "not passed")
+
+
+def reported(done: "Report", as_json: bool) -> None:
+    if as_json:
+        json(dataclasses.asdict(done) | {"verdict": done.verdict.model_dump()})
+        return
+    verdict(done.verdict, as_json=False)
+    print(f"\nwritten: {done.page}, with {len(done.images)} images beside it")
+
+
+def materialised(done: "Release", as_json: bool) -> None:
+    if as_json:
+        json({"version": done.version.name, "folder": done.folder, "python": done.python, "checks": done.checks})
+        return
+    print(f"{done.version.name}: {done.folder}")
+    for check in done.checks:
+        print(f"  checked: {check}")
+
+
+def retrained(done: "Retrained", as_json: bool) -> None:
+    if as_json:
+        json(dataclasses.asdict(done))
+        return
+    print(done.what)
+    if done.branch:
+        print(f"  pushed as the branch {done.branch}; its report: {done.page}")
 
 
 def released(done: "Released", as_json: bool) -> None:

@@ -173,6 +173,13 @@ class Compute(Strict):
     seed: int = Field(ge=0, le=2**32 - 1)
 
 
+class Retraining(Strict):
+    """Whether the weekly job trains on fresh data."""
+
+    name: str
+    weekly: bool
+
+
 class Gate(Strict):
     """What a candidate must reach to be released."""
 
@@ -236,6 +243,7 @@ class Config(Rules):
     split: Split
     model: Model
     retention: Retention
+    retraining: Retraining
 
 
 def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> Config:

@@ -56,13 +56,13 @@ def card(git: Git, commit: str, kept: "Record", live: list[str]) -> str:
     lines += [f"Baseline {metrics.primary}: {interval(metrics.baseline[metrics.primary])}.", ""]
     lines += ["## What it takes and gives", "", "| column | type | range |", "|---|---|---|"]
     for column in kept.interface.inputs.listed:
-        lines.append(f"| {_cell(column['name'])} | {column['type']} | {_cell(_range(column))} |")
+        lines.append(f"| {cell(column['name'])} | {column['type']} | {cell(_range(column))} |")
     more = kept.interface.inputs.count - len(kept.interface.inputs.listed)
     lines += [f"| and {more} more | | |"] if more else []
     output = kept.interface.output
     classes = output.get("classes")
     answer = f": {', '.join(classes)}" if isinstance(classes, list) else ""
-    lines += ["", f"It predicts `{output['name']}` ({output['type']}{_cell(answer)}).", ""]
+    lines += ["", f"It predicts `{output['name']}` ({output['type']}{cell(answer)}).", ""]
     lines += ["## What made it", ""]
     lines += [f"- commit `{kept.code.commit}`, model sha256 `{kept.model.sha256}`"]
     lines += [
@@ -82,7 +82,7 @@ def card(git: Git, commit: str, kept: "Record", live: list[str]) -> str:
     lines += [f"- trained: {when}", f"- author: {kept.governance.author}", ""]
     lines += [f"## Gate {kept.governance.gate.name}: {'passed' if kept.governance.gate.passed else 'not passed'}", ""]
     lines += ["| rule | required | found |", "|---|---|---|"]
-    lines += [f"| {_cell(rule.rule)} | {rule.required} | {_cell(rule.found)} |" for rule in kept.governance.gate.rules]
+    lines += [f"| {cell(rule.rule)} | {rule.required} | {cell(rule.found)} |" for rule in kept.governance.gate.rules]
     lines += ["", "## Where it was live", ""] + ([f"- {line}" for line in live] or ["Nowhere yet."])
     return "\n".join(lines) + "\n"
 
@@ -109,6 +109,6 @@ def _range(column: dict[str, Any]) -> str:
     )
 
 
-def _cell(text: str) -> str:
-    """Return text that does not end a cell of a table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+def cell(text: str) -> str:
+    """Return text that neither ends a cell of a table nor becomes a tag of HTML."""
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

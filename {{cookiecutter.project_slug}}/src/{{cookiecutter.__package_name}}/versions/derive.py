@@ -49,6 +49,11 @@ class Source:
     def where(self) -> str:
         return f"the commit {self.commit[:10]}" if self.commit else "the workspace"
 
+    @property
+    def rev(self) -> str:
+        """The commit, or the one that the workspace began from."""
+        return self.commit or "HEAD"
+
     def blob(self, path: str) -> bytes:
         """Return a file of the commit, or of the workspace."""
         try:
@@ -107,6 +112,7 @@ def derive(source: Source, identity: record.Identity, gate: record.Gate) -> Reco
     Parameters
     ----------
     source : Source
+        Of the workspace: code is its files, `commit` the one that it began from.
     identity : Identity
         Name and number, which no commit knows.
     gate : Gate
@@ -125,7 +131,7 @@ def derive(source: Source, identity: record.Identity, gate: record.Gate) -> Reco
         environment=_environment(source, params, noted),
         interface=_interface(source, described),
         governance=record.Governance(
-            author=source.git.run("log", "-1", "--no-show-signature", "--format=%an <%ae>", source.commit),
+            author=source.git.run("log", "-1", "--no-show-signature", "--format=%an <%ae>", source.rev),
             trained=record.Trained(**{k: noted[k] for k in ("at", "seconds", "host")}) if noted else None,
             gate=gate,
         ),
@@ -152,8 +158,8 @@ def _model(source: Source, described: dict[str, Any]) -> record.Model:
 
 def _code(source: Source) -> record.Code:
     return record.Code(
-        commit=source.commit,
-        tree=source.git.run("rev-parse", source.commit + "^{tree}"),
+        commit=source.git.commit(source.rev),
+        tree=source.git.run("rev-parse", source.rev + "^{tree}"),
         dvc_yaml=digest(source.blob("dvc.yaml")),
         stages={stage: _modules(source, deps) for stage, deps in stage_deps(source).items()},
     )

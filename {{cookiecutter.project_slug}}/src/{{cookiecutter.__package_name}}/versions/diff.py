@@ -1,14 +1,16 @@
-"""`model diff`: what changed between two versions, on one screen."""
+"""`model diff`: what changed between two versions, or between a version and the workspace, on one screen."""
 
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError
-from . import card, derive, interface
+from . import card, derive, interface, record
+from .derive import Source
 from .history import periods
 from .progress import Say, silent
 from .project import PACKAGE, Project, one_line
@@ -16,6 +18,8 @@ from .record import Record
 from .registry import Registry
 from .yaml_file import read_yaml
 
+#: What is trained here, in place of a version.
+WORKSPACE = "workspace"
 #: Statistics that are compared, and by how much one must move to be shown (a share of the old spread).
 MOVED = 0.1
 
@@ -37,27 +41,63 @@ class Section:
     rows: tuple[tuple[str, ...], ...]
 
 
-def diff(project: Project, old: str, new: str, say: Say = silent) -> tuple[Section, ...]:
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared.
+
+    Attributes
+    ----------
+    name : str
+        The version, or `workspace`.
+    record : Record
+        From the tag; of the workspace: derived now.
+    source : Source
+    """
+
+    name: str
+    record: Record
+    source: Source
+
+
+def _version(project: Project, registry: Registry, name: str) -> Side:
+    chosen = registry.get(name)
+    source = derive.source(project.git, project.store, chosen.commit, project.model_path)
+    return Side(chosen.name, project.record(chosen), source)
+
+
+def _workspace(project: Project) -> Side:
+    """Derive what a release of the workspace would record."""
+    source = derive.source(project.git, project.store, "", project.model_path)
+    identity = record.Identity(name=project.name, version=WORKSPACE, parent=None, title="not released")
+    not_judged = record.Gate(name=WORKSPACE, passed=False, against=None, rules=[])
+    return Side(WORKSPACE, derive.derive(source, identity, not_judged), source)
+
+
+def diff(project: Project, old: str, new: str, say: Say = silent, fetch: bool = False) -> tuple[Section, ...]:
     """Compare two versions: metrics, code, data, params, packages, live periods.
 
     Parameters
     ----------
     project : Project
-    old, new : str
-        Versions.
+    old : str
+        A version.
+    new : str
+        A version, or `workspace` for what is trained here.
     say : callable
+    fetch : bool
+        Bring the raw tables from the remote, if they differ, to count the rows that came and went.
     """
     say("comparing records, code and data")
     known = project.registry()
-    a, b = known.get(old), known.get(new)
-    before, now = project.record(a), project.record(b)
-    names = (a.name, b.name)
+    before = _version(project, known, old)
+    now = _workspace(project) if new == WORKSPACE else _version(project, known, new)
+    names = (before.name, now.name)
     return (
-        Section("metrics", ("test", *names), _metrics(before, now)),
-        Section("code", ("file", "added", "removed"), _code(project, before, now)),
-        Section("data", ("", *names), _data(project, before, now)),
-        Section("params", ("key", *names), _params(project, before, now)),
-        Section("packages", ("package", *names), _packages(before, now)),
+        Section("metrics", ("test", *names), _metrics(before.record, now.record)),
+        Section("code", ("file", "added", "removed"), _code(project, before.source, now.source)),
+        Section("data", ("", *names), _data(project, before, now, fetch)),
+        Section("params", ("key", *names), _params(before.source, now.source)),
+        Section("packages", ("package", *names), _packages(before.record, now.record)),
         Section("live", ("version", "stage", "from", "to", "by", "why"), _live(known, names)),
     )
 
@@ -73,9 +113,10 @@ def _metrics(before: Record, now: Record) -> tuple[tuple[str, ...], ...]:
     return tuple(rows)
 
 
-def _code(project: Project, before: Record, now: Record) -> tuple[tuple[str, ...], ...]:
+def _code(project: Project, before: Source, now: Source) -> tuple[tuple[str, ...], ...]:
     made = {"dvc.lock", "params.yaml", "evaluation.json", "metrics.json", "environment.json", "uv.lock"}
-    text = project.git.run("diff", "--numstat", "-z", "--no-renames", before.code.commit, now.code.commit)
+    revs = [before.commit, now.commit] if now.commit else [before.commit]  # one: the files as they are here
+    text = project.git.run("diff", "--numstat", "-z", "--no-renames", *revs)
     rows = []
     for line in text.split("\0"):
         added, removed, path = (*line.split("\t"), "", "")[:3]
@@ -84,8 +125,9 @@ def _code(project: Project, before: Record, now: Record) -> tuple[tuple[str, ...
     return tuple(rows)
 
 
-def _data(project: Project, before: Record, now: Record) -> tuple[tuple[str, ...], ...]:
+def _data(project: Project, old_side: Side, new_side: Side, fetch: bool) -> tuple[tuple[str, ...], ...]:
     rows: list[tuple[str, ...]] = []
+    before, now = old_side.record, new_side.record
     a, b = {i.path: i for i in before.data.inputs}, {i.path: i for i in now.data.inputs}
     for path in {**a, **b}:
         if a.get(path) == b.get(path):
@@ -98,7 +140,7 @@ def _data(project: Project, before: Record, now: Record) -> tuple[tuple[str, ...
         rows.append((f"{part} rows", *pair))
     old, new = (interface.of(project.store, r) for r in (before, now))
     rows += [("schema", "", sentence) for sentence in interface.changes(old, new)]
-    rows += _rows(project, before, now)
+    rows += _rows(project, old_side, new_side, fetch)
     rows += _columns(project, before, now)
     return tuple(rows)
 
@@ -109,19 +151,20 @@ def _input(entry: Any) -> str:
     return f"{entry.files} files, {entry.rows if entry.rows is not None else '?'} rows, {entry.bytes:,} bytes"
 
 
-def _rows(project: Project, before: Record, now: Record) -> list[tuple[str, ...]]:
+def _rows(project: Project, before: Side, now: Side, fetch: bool) -> list[tuple[str, ...]]:
     """Count rows added, removed and changed, if both tables are at hand."""
     with tempfile.TemporaryDirectory() as scratch:
         asked = []
-        for side, kept in (("old", before), ("new", now)):
-            params = read_yaml(project.git.file(kept.code.commit, "params.yaml") or b"", "params.yaml")
-            path = Path(scratch, side)
-            if not {"path", "target"} <= derive.data_block(params).keys():
-                return [("rows", "", "not compared: params.yaml does not say how the raw tables are read")]
-            if not _lay_out(project, kept, params["data"]["path"], path):
-                return [("rows", "", "not compared: the raw tables are not both in the cache (dvc fetch --all-tags)")]
-            asked.append({**params["data"], "path": str(path)})
         try:
+            for name, one in (("old", before), ("new", now)):
+                params = read_yaml(one.source.blob("params.yaml"), "params.yaml")
+                path = Path(scratch, name)
+                if not {"path", "target"} <= derive.data_block(params).keys():
+                    return [("rows", "", "not compared: params.yaml does not say how the raw tables are read")]
+                if not _lay_out(project, one.record, params["data"]["path"], path, fetch):
+                    why = "the raw tables are not both in the cache (dvc fetch --all-tags)"
+                    return [("rows", "", f"not compared: {why}")]
+                asked.append({**params["data"], "path": str(path)})
             found = json.loads(project.python(f"{PACKAGE}.pipeline.compare_tables", text=json.dumps(asked)))
         except ProjectError as error:
             return [("rows", "", f"not compared: {one_line(error.what)}")]
@@ -129,13 +172,15 @@ def _rows(project: Project, before: Record, now: Record) -> list[tuple[str, ...]
     return [("rows", "", f"{found['added']} added, {found['removed']} removed{changed}")]
 
 
-def _lay_out(project: Project, kept: Record, path: str, target: Path) -> bool:
+def _lay_out(project: Project, kept: Record, path: str, target: Path, fetch: bool) -> bool:
     """Link the raw table's objects into a folder; False if the cache lacks one."""
     store = project.store
     entry = next((i for i in kept.data.inputs if path == i.path or path.startswith(f"{i.path}/")), None)
-    if entry is None or not store.is_sound(entry.md5):
+    if entry is None or not (fetch or store.is_sound(entry.md5)):
         return False
     files = store.members(entry.md5) if entry.md5.endswith(".dir") else {Path(entry.path).name: entry.md5}
+    if fetch:
+        store.fetch(store.unsound(files.values()))
     if any(not store.path(oid).exists() for oid in files.values()):
         return False
     inside = path[len(entry.path) + 1 :] if path != entry.path else ""
@@ -166,8 +211,8 @@ def _columns(project: Project, before: Record, now: Record) -> list[tuple[str, .
     return rows
 
 
-def _params(project: Project, before: Record, now: Record) -> tuple[tuple[str, ...], ...]:
-    old, new = (read_yaml(project.git.file(r.code.commit, "params.yaml") or b"", "params.yaml") for r in (before, now))
+def _params(before: Source, now: Source) -> tuple[tuple[str, ...], ...]:
+    old, new = (read_yaml(source.blob("params.yaml"), "params.yaml") for source in (before, now))
     return tuple((key, _text(a), _text(b)) for key, a, b in interface.differences(old, new))
 
 
@@ -209,7 +254,12 @@ def markdown(sections: tuple[Section, ...]) -> str:
         if not section.rows:
             lines += ["The same.", ""]
             continue
-        lines += ["| " + " | ".join(section.header) + " |", "|" + "---|" * len(section.header)]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in section.rows]
-        lines.append("")
+        lines += [*table(section.header, section.rows), ""]
     return "\n".join(lines)
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    names = list(header)
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    return lines + ["| " + " | ".join(map(card.cell, row)) + " |" for row in rows]

@@ -287,7 +287,7 @@ def read(git: Git, name: str) -> Registry:
         elif withdraws:
             withdrawn.add(number)
         else:
-            versions[number] = Version(number, rest[3], rest[1], _time(rest[4]), _person(rest), rest[7])
+            versions[number] = Version(number, rest[3], rest[1], time_of(rest[4]), _person(rest), rest[7])
     ordered = sorted(versions.values(), key=lambda version: version.key)
     versions = {v.name: v if v.name not in withdrawn else _withdraw(v) for v in ordered}
     at_commit: dict[str, list[str]] = {}
@@ -338,7 +338,7 @@ def _why_odd(rest: list[str]) -> str | None:
     return None if rest[2] == "commit" else f"it tags a {rest[2]}, not a commit"
 
 
-def _time(raw: str) -> dt.datetime:
+def time_of(raw: str) -> dt.datetime:
     """Read git's raw date, `seconds +hhmm`; one that no calendar has becomes the epoch."""
     match = DATE.fullmatch(raw)
     if not match or int(match[1]) > LAST_SECOND or int(match[3]) > 23:
@@ -364,7 +364,7 @@ def _pruned(tag: str, counter: str, rest: list[str]) -> Pruned | None:
     if noted.get("kind") != "prune" or not isinstance(names, list):
         return None
     versions = tuple(map(str, names))
-    return Pruned(int(counter), versions, _time(rest[4]), _person(rest), str(noted.get("reason") or ""), rest[7], tag)
+    return Pruned(int(counter), versions, time_of(rest[4]), _person(rest), str(noted.get("reason") or ""), rest[7], tag)
 
 
 def _json(body: str) -> dict[str, Any]:
@@ -393,7 +393,7 @@ def _event(tag: str, stage: str, counter: int, cancel: bool, rest: list[str], he
         kind=kind,
         source=noted.get("from") if isinstance(noted.get("from"), str) else None,
         target=target,
-        at=_time(rest[4]),
+        at=time_of(rest[4]),
         by=_person(rest),
         reason=str(noted.get("reason") or ""),
         title=rest[7],
