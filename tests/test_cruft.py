@@ -32,8 +32,7 @@ def upstream(tmp_path_factory, run):
     to come is this working tree with a change of each kind.
     """
     source = tmp_path_factory.mktemp("upstream") / "template"
-    run("git", "clone", "--quiet", "--no-tags", TEMPLATE, source, cwd=TEMPLATE)
-    run("git", "switch", "--quiet", "--orphan", "main", cwd=source)
+    run("git", "init", "--quiet", "--initial-branch=main", source, cwd=TEMPLATE)
     configure(run, source)
     tags = run("git", "tag", "--list", "[0-9]*", "--sort=version:refname", cwd=TEMPLATE).stdout.split()
     if tags:

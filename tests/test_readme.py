@@ -8,7 +8,9 @@ from conftest import configure, write_card
 from test_answers import SUPPORTED
 
 #: Commands that set up an environment; the tests share one. test_clean_environment.py runs them for real.
-SETS_UP = re.compile(r"^(uv sync|uv lock|uv run dvc artifacts|python -m venv|\. \.venv|pip install)")
+SETS_UP = re.compile(
+    r"^(uv sync|uv lock|uvx cruft|uv run prek install|uv run dvc artifacts|python -m venv|\. \.venv|pip install)"
+)
 #: What takes long and hangs on no answer but the task is run once for each task.
 LONG = re.compile(
     r"uv run (pytest|dvc (params|metrics|plots) diff|dvc exp show"
@@ -53,7 +55,9 @@ def test_the_readme_does_what_it_says(generate, run, edit, lock_installed, tmp_p
     mine, extra_trees = yaml_blocks(readme)
     trained = 0
     whole = answers in (SUPPORTED[0], next(a for a in SUPPORTED if a.get("task") == "regression"))
-    lines = commands(readme)
+    # Two people walk that section, in test_team.py.
+    before, _, rest = readme.partition("## Work together")
+    lines = commands(before + rest.partition("\n## ")[2])
     assert lines.count("uv run pytest") == 3
     for number, line in enumerate(lines):
         if line.startswith("uv sync"):

@@ -18,6 +18,10 @@ UNFINISHED = {
 }  # fmt: skip
 
 
+#: What tools make; a merge of two of them is neither, so they are made again.
+MADE = ("dvc.lock", "params.yaml", "environment.json", "metrics.json", "evaluation.json", "uv.lock")
+
+
 @dataclass(frozen=True)
 class Problem:
     """Something that is wrong, and what to type."""
@@ -40,12 +44,7 @@ def repository(project: Project) -> list[Problem]:
     changes = git.changes()
     conflicts = [entry[3:] for entry in changes if entry[:2] in ("UU", "AA", "DU", "UD", "AU", "UA", "DD")]
     if conflicts:
-        fix = (
-            "git checkout --ours dvc.lock params.yaml, dvc repro, git add --all && git commit"
-            if {"dvc.lock", "params.yaml"} & {*conflicts}
-            else "resolve them, then git add and git commit"
-        )
-        found.append(Problem(f"merge conflicts in {', '.join(conflicts[:5])}", fix))
+        found.append(Problem(f"merge conflicts in {', '.join(conflicts[:5])}", _resolve(project, conflicts)))
     elif changes:
         names = [entry[3:] for entry in changes]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
@@ -61,6 +60,30 @@ def repository(project: Project) -> list[Problem]:
     if git.is_shallow():
         found.append(Problem("this clone is shallow: it does not know its own history", "git fetch --unshallow"))
     return found
+
+
+def _resolve(project: Project, conflicts: list[str]) -> str:
+    """Return what ends a merge: people choose between texts, `dvc repro` makes what is made."""
+    made = [name for name in conflicts if name in MADE]
+    steps = []
+    by_hand = [name for name in conflicts if name not in MADE]
+    if by_hand:
+        steps.append(f"resolve {', '.join(by_hand[:5])}")
+    if any(name.endswith(".dvc") for name in by_hand):
+        steps.append("for theirs of data: git checkout --theirs FILE.dvc && dvc checkout")
+    torn = [name for name in made if b"<<<<<<<" in _content(project, name)]
+    if torn:  # merged line by line, without the template's .gitattributes
+        steps.append(f"git checkout --ours {' '.join(torn)}")
+    if "uv.lock" in made:
+        steps.append("uv lock")
+    return ", then ".join([*steps, "dvc repro", "git add --all && git commit --no-edit"])
+
+
+def _content(project: Project, name: str) -> bytes:
+    try:
+        return (project.root / name).read_bytes()
+    except OSError:
+        return b""
 
 
 def branch(project: Project, remote: str | None) -> list[Problem]:

@@ -68,6 +68,10 @@ class Source:
             )
         return content
 
+    def names(self) -> list[str]:
+        """Return the paths that git keeps of the commit, or of the workspace."""
+        return list(self.git.files(self.commit)) if self.commit else self.git.run("ls-files", "-z").split("\0")[:-1]
+
     def out(self, path: str) -> Out:
         """Return a tracked output."""
         for out in self.outs:
@@ -175,7 +179,7 @@ def stage_deps(source: Source) -> dict[str, dict[str, str]]:
 def _modules(source: Source, deps: dict[str, str]) -> str:
     """Return one hash for the Python files of a stage: of the commit's own, which must be those that ran."""
     lines = []
-    in_git = source.git.files(source.commit) if any(md5.endswith(".dir") for md5 in deps.values()) else {}
+    in_git = source.names() if any(md5.endswith(".dir") for md5 in deps.values()) else []
     for path, md5 in sorted(deps.items()):
         if md5.endswith(".dir"):  # a folder of modules; those that a pipeline of your own making depends on
             names = [name for name in in_git if name.startswith(f"{path}/") and name.endswith(".py")]
