@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pipeline
+import storage
 import versions
 from measure import new_project, run
 
@@ -15,7 +16,7 @@ from measure import new_project, run
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--part", choices=("all", "pipeline", "versions"), default="all")
+    parser.add_argument("--part", choices=("all", "pipeline", "versions", "storage"), default="all")
     parser.add_argument("--rows", type=int, default=1_000_000, help="the largest table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -28,6 +29,8 @@ def main() -> None:
             pipeline.measure(project, folder, arguments.repeats, arguments.rows)
         if arguments.part in ("all", "versions"):
             versions.measure(project, folder / "versions", arguments.repeats)
+        if arguments.part in ("all", "storage"):
+            storage.measure(versions.released(project, folder / "one"), folder / "storage", arguments.repeats)
 
 
 if __name__ == "__main__":

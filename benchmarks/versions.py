@@ -56,6 +56,7 @@ estimator:
 
 def released(project: Path, folder: Path) -> Path:
     """Return a copy of a trained project with a written card, a locked environment and v1.0.0, live in prod."""
+    folder.mkdir(exist_ok=True)
     copy = folder / "penguins"
     shutil.copytree(project, copy, symlinks=True)
     lock(copy)

@@ -79,6 +79,42 @@ def test_objects_that_are_sent_are_those_that_dvc_would_send(dvc_repo, root):
     assert json.loads(dvc(root, "status", "--json") or "{}") == {}
 
 
+def test_what_is_stored_is_listed_with_its_bytes_and_removed_for_good(dvc_repo, root):
+    store = dvc_repo.Store(root)
+    wanted = store.objects(store.outs())
+    sizes = {oid: store.path(oid).stat().st_size for oid in wanted}
+    assert store.cached() == sizes
+    assert store.stored() == {}
+    dvc(root, "push")  # DVC notes what it sent
+    assert store.stored() == sizes
+    store.remove_from_remote(wanted)
+    store.remove_from_remote(wanted)  # what is gone already is no fault
+    assert store.stored() == {}
+    dvc(root, "push")  # and does not believe its notes any more
+    assert store.stored() == sizes
+    store.remove_from_cache(wanted)
+    assert store.cached() == {}
+
+
+def test_another_cache_takes_nothing_from_that_of_dvc(dvc_repo, root, tmp_path):
+    store, empty = dvc_repo.Store(root), dvc_repo.Store(root, tmp_path / "files" / "md5")
+    store.push(store.objects(store.outs()))
+    wanted = empty.objects(empty.outs())
+    assert empty.unsound(wanted), "only the lists of folders were fetched"
+    empty.fetch(wanted)
+    assert empty.cached() == store.cached()
+    assert store.is_shared is False
+    assert empty.is_shared is True
+
+
+def test_an_old_commit_is_read_with_the_settings_of_today(dvc_repo, root):
+    """Its remote was of another kind then, which this clone's own settings do not suit."""
+    rev = run(root, "git", "rev-parse", "HEAD").strip()
+    dvc(root, "remote", "modify", "storage", "url", "s3://bucket/prefix")
+    dvc(root, "remote", "modify", "--local", "storage", "profile", "team")
+    assert [out.path for out in dvc_repo.Store(root).outs(rev)] == ["data", "out.txt"]
+
+
 def test_an_object_with_other_bytes_is_not_taken(dvc_repo, root):
     store = dvc_repo.Store(root)
     oid = dvc_repo.name_of(b"a\n")

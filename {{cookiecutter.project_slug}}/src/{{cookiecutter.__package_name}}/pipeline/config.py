@@ -5,11 +5,12 @@ through `read_params` and nothing else. A key that is not declared here is an
 error, so a typing mistake can never silently become a default.
 """
 
+import contextlib
 import datetime as dt
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -42,7 +43,6 @@ def _strptime_format(value: str | None) -> str | None:
     return value
 
 
-Parsed = TypeVar("Parsed", bound=BaseModel)
 Date = Annotated[dt.date, BeforeValidator(_as_date)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -266,12 +266,15 @@ def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> 
     ProjectError
         With every fault: the key, the file that holds it, and the nearest right name.
     """
-    return _parse(Config, values, tuple(files))
+    with _in_words(tuple(files)):
+        return Config.model_validate(dict(values))
 
 
-def _parse(schema: type[Parsed], values: Mapping[str, Any], files: tuple[Path, ...]) -> Parsed:
+@contextlib.contextmanager
+def _in_words(files: tuple[Path, ...]) -> Iterator[None]:
+    """Name each fault of values with its key and the file that holds it."""
     try:
-        return schema.model_validate(dict(values))
+        yield
     except ValidationError as error:
         faults = [_sentence(fault, files) for fault in error.errors()]
         lacking = any(fault["type"] == "missing" for fault in error.errors())
@@ -289,7 +292,8 @@ def read_params(path: Path = PARAMS_FILE) -> Config:
 
 def read_rules(path: Path = PARAMS_FILE) -> Rules:
     """Read and check only what every pipeline has, whoever made it."""
-    return _parse(Rules, read_yaml(path), (path,))
+    with _in_words((path,)):
+        return Rules.model_validate(read_yaml(path))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -191,7 +191,7 @@ class Registry:
         """Return the note that a version cannot be restored; a promotion since then has proven that it can."""
         note = next((note for note in reversed(self.prunes) if version in note.versions), None)
         moves = (event for events in self.events.values() for event in events if event.target == version)
-        return None if note is None or any(event.at > note.at for event in moves) else note
+        return None if note is None or any(event.at >= note.at for event in moves) else note
 
     def next_counter(self, stage: str) -> int:
         """Return the number of a stage's next tag; tags that do not count have taken theirs, too."""
