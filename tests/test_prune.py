@@ -123,7 +123,7 @@ def test_a_pruned_version_comes_back_where_it_is_made_again(team):
     assert "v1.0.0: sound" in team.model("verify", "v1.0.0", "--remote").stdout
 
 
-@pytest.mark.parametrize("holder", ["branch", "tag", "worktree", "stash", "experiment"])
+@pytest.mark.parametrize("holder", ["branch", "tag", "uncounted tag", "worktree", "stash", "experiment"])
 @pytest.mark.parametrize("where", ["here", "in the remote alone"])
 def test_what_something_else_needs_is_kept(team, holder, where):
     if where == "in the remote alone" and holder in ("worktree", "stash"):
@@ -136,11 +136,16 @@ def test_what_something_else_needs_is_kept(team, holder, where):
         (team.project / "dvc.lock").write_text(lock, encoding="utf-8")
         team.git("stash", "push", "--quiet")
     else:
-        ref = {"branch": "refs/heads/old", "tag": "refs/tags/paper-2020", "experiment": "refs/exps/ab/cdef/old"}[holder]
+        ref = {
+            "branch": "refs/heads/old",
+            "tag": "refs/tags/paper-2020",
+            "uncounted tag": "refs/tags/penguins@nightly",
+            "experiment": "refs/exps/ab/cdef/old",
+        }[holder]
         place = team.project if where == "here" else team.origin
         team.git("update-ref", ref, team.git("rev-parse", f"{OLD}^{{commit}}"), cwd=place)
     shown = team.model("prune", "--yes").stdout
-    assert holder.replace("stash", "nothing").replace("worktree", "worktree elsewhere") in shown
+    assert {"stash": "nothing", "worktree": "worktree elsewhere", "uncounted tag": "tag"}.get(holder, holder) in shown
     assert set(team.objects(OLD).values()) <= stored(team) & in_cache(team)
     team.model("verify", "v1.0.0", "--remote")
 
@@ -161,6 +166,17 @@ def test_what_a_remote_commit_needs_is_kept_even_if_it_is_not_known_here(team):
         assert set(team.objects(OLD).values()) <= stored(team)
         team.git("push", "--quiet", "origin", f":{ref}", cwd=clone)
     assert "goes" in team.model("prune").stdout
+
+
+def test_a_branch_that_cannot_be_read_stops_it_by_name(team):
+    keep_only(team)
+    before = stored(team)
+    team.git("switch", "--quiet", "--create", "broken")
+    (team.project / "dvc.yaml").write_text("stages: [\n", encoding="utf-8")
+    team.git("commit", "--quiet", "--all", "--message", "Break it")
+    team.git("switch", "--quiet", "main")
+    assert "it cannot be known what branch broken needs" in team.model("prune", "--yes", fails=True).stderr
+    assert stored(team) == before
 
 
 def test_rules_keep_by_name_by_age_by_number_and_by_having_been_live(team):

@@ -5,7 +5,7 @@ import re
 import pytest
 import servers
 from conftest import Team, configure, copy, in_the_next_push
-from test_storage import bucket  # noqa: F401 (a fixture)
+from test_storage import bucket, no_secret_anywhere  # noqa: F401 (one is a fixture)
 
 MADE = {"dvc.lock", "params.yaml", "metrics.json", "evaluation.json"}
 
@@ -204,4 +204,4 @@ def test_the_readmes_team_section_is_walked_by_two_people(team_once, run, enviro
     params = (bob / "params.yaml").read_text(encoding="utf-8")
     assert "seed: 43" in params
     assert "n_estimators: 100" in params
-    assert servers.SECRET.encode() not in b"".join(path.read_bytes() for path in bob.rglob(".dvc/config*"))
+    no_secret_anywhere(ann, bob)

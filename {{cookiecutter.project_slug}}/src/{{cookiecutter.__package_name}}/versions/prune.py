@@ -239,8 +239,8 @@ def _latest(project: Project) -> Registry:
 
 def _other_refs(project: Project, registry: Registry) -> Iterator[tuple[str, str]]:
     """Yield each commit that something else than a version's own tags names, here and in the remote, with its name."""
-    git, name, remote = project.git, registry.name, project.git.remote()
-    own = tuple(f"refs/tags/{name}{mark}" for mark in ("@", "#", PRUNED))
+    git, remote = project.git, project.git.remote()
+    own = _own_tags(registry)
     mirrored = f"refs/remotes/{remote}/"
     lines = git.run("for-each-ref", "--format=%(refname) %(objecttype) %(objectname) %(*objecttype) %(*objectname)")
     for line in lines.splitlines():
@@ -248,13 +248,13 @@ def _other_refs(project: Project, registry: Registry) -> Iterator[tuple[str, str
         if peeled:
             kind, commit = peeled
         # The remote itself is asked for its branches, as they are now.
-        if kind == "commit" and not ref.startswith(own) and not (remote and ref.startswith(mirrored)):
+        if kind == "commit" and ref not in own and not (remote and ref.startswith(mirrored)):
             yield commit, _words(ref)
     if remote:
         there = {
             ref: commit
             for ref, commit in git.remote_refs(remote, "refs/heads/*", "refs/tags/*", "refs/exps/*").items()
-            if not ref.startswith(own)
+            if ref not in own
         }
         git.fetch_objects(remote, there)
         for ref, value in there.items():
@@ -264,6 +264,15 @@ def _other_refs(project: Project, registry: Registry) -> Iterator[tuple[str, str
     for folder, commit in git.worktrees().items():
         if folder.parent != project.releases:
             yield commit, f"the worktree {folder.name}"
+
+
+def _own_tags(registry: Registry) -> set[str]:
+    """Return the tags that keep nothing by themselves, for the rules say what they keep; one that does not count does."""
+    name = registry.name
+    found = {f"{name}@{version}{mark}" for version in registry.versions for mark in ("", "!")}
+    found |= {event.tag_name for moves in registry.events.values() for event in moves}
+    found |= {note.tag_name for note in registry.prunes}
+    return {f"refs/tags/{tag}" for tag in found}
 
 
 def _words(ref: str) -> str:
@@ -280,8 +289,15 @@ def _objects(
     """Return the objects that a commit needs."""
     if commit in known:
         return known[commit]
-    # A branch of another kind, such as one of pages, has no DVC.
-    outs = project.store.outs(commit) if project.git.file(commit, ".dvc/config") is not None else []
+    try:
+        # A branch of another kind, such as one of pages, has no DVC.
+        outs = project.store.outs(commit) if project.git.file(commit, ".dvc/config") is not None else []
+    except ProjectError as error:
+        raise ProjectError(
+            f"it cannot be known what {name} needs: {error.what}",
+            "nothing is deleted that it may need",
+            "mend it there, or delete it if nobody needs it",
+        ) from None
     found, whole = _of_outs(project, outs, name, strict)
     if whole:
         known[commit] = found
