@@ -87,7 +87,6 @@ PLUMBING = {
     "sed '/^| !\\[/d' build/report/report.md >> \"$GITHUB_STEP_SUMMARY\"",
     """echo "name=$(echo "$GITHUB_REF_NAME" | cut -d '#' -f 2)" >> "$GITHUB_OUTPUT\"""",
     # GitLab
-    'git remote set-url --push origin "https://oauth2:$FORGE_TOKEN@$CI_SERVER_HOST/$CI_PROJECT_PATH.git"',
     'test -n "$BUMP" || exit 0',
 }
 
@@ -459,10 +458,10 @@ class Ci:
             "https://gitlab.example/team/penguins.git",
             "https://oauth2:the-token@gitlab.example/team/penguins.git",
         )
-        variables = {"GIT_CONFIG_COUNT": str(len(places))}
-        for number, place in enumerate(places):
-            variables[f"GIT_CONFIG_KEY_{number}"] = f"url.{self.team.origin}.insteadOf"
-            variables[f"GIT_CONFIG_VALUE_{number}"] = place
+        settings = self.folder / "gitconfig"
+        lines = "".join(f"\tinsteadOf = {place}\n" for place in places)
+        settings.write_text(f'[url "{self.team.origin}"]\n{lines}', encoding="utf-8")
+        variables = {"GIT_CONFIG_GLOBAL": str(settings)}
         return [self.runner, "--force-shell-executor", "--shell-isolation", *options, *quiet], variables
 
     def typed(self):
@@ -819,6 +818,20 @@ def test_the_report_of_a_first_model_says_that_nothing_is_live(trained, run, tmp
     said = run("model", "report", tmp_path / "mine", cwd=trained, fails=True).output
     assert "holds something else than a report" in said
     assert (tmp_path / "mine" / "work.txt").exists()
+
+
+def test_a_report_takes_away_what_a_report_wrote_and_nothing_else(team):
+    folder = team.project / "build" / "notes"
+    folder.mkdir(parents=True)
+    for name in ("report.md", "mine.md"):
+        (folder / name).write_text("written by hand\n", encoding="utf-8")
+    refused = team.model("report", folder, "--against", "v1.0.0", fails=True).stderr
+    assert "that no report wrote" in refused
+    (folder / "report.md").unlink()
+    for _ in range(2):
+        team.model("report", folder, "--against", "v1.0.0")
+        assert (folder / "mine.md").read_text(encoding="utf-8") == "written by hand\n"
+        assert "Gate default" in (folder / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_version_is_compared_with_the_workspace(team, edit):

@@ -79,7 +79,7 @@ def test_with_yes_what_is_kept_stays_restorable_and_the_rest_is_gone_from_cache_
     team.git("fetch", "--quiet", "--tags", "origin")
     assert "nothing is wrong" in team.model("status").output
     # And again: nothing is left to do, and no second note.
-    assert "nothing is stored that" in team.model("prune", "--yes").stdout
+    assert "nothing is stored for released versions alone" in team.model("prune", "--yes").stdout
     assert team.git("tag", "--list", "*.pruned.*") == "penguins.pruned.1"
 
 
@@ -123,10 +123,12 @@ def test_a_pruned_version_comes_back_where_it_is_made_again(team):
     assert "v1.0.0: sound" in team.model("verify", "v1.0.0", "--remote").stdout
 
 
-@pytest.mark.parametrize("holder", ["branch", "tag", "uncounted tag", "worktree", "stash", "experiment"])
+@pytest.mark.parametrize(
+    "holder", ["branch", "tag", "tag of the tag", "uncounted tag", "worktree", "stash", "experiment"]
+)
 @pytest.mark.parametrize("where", ["here", "in the remote alone"])
 def test_what_something_else_needs_is_kept(team, holder, where):
-    if where == "in the remote alone" and holder in ("worktree", "stash"):
+    if holder in ("worktree", "stash"):
         where = "here"
     keep_only(team)
     lock = team.git("show", f"{OLD}:dvc.lock") + "\n"
@@ -135,6 +137,11 @@ def test_what_something_else_needs_is_kept(team, holder, where):
     elif holder == "stash":
         (team.project / "dvc.lock").write_text(lock, encoding="utf-8")
         team.git("stash", "push", "--quiet")
+    elif holder == "tag of the tag":
+        team.git("tag", "--annotate", "--message", "as published", "paper-2020", OLD)
+        if where != "here":
+            team.git("push", "--quiet", "origin", "paper-2020")
+            team.git("tag", "--delete", "paper-2020")
     else:
         ref = {
             "branch": "refs/heads/old",
@@ -145,7 +152,12 @@ def test_what_something_else_needs_is_kept(team, holder, where):
         place = team.project if where == "here" else team.origin
         team.git("update-ref", ref, team.git("rev-parse", f"{OLD}^{{commit}}"), cwd=place)
     shown = team.model("prune", "--yes").stdout
-    assert {"stash": "nothing", "worktree": "worktree elsewhere", "uncounted tag": "tag"}.get(holder, holder) in shown
+    assert {
+        "stash": "nothing",
+        "worktree": "worktree elsewhere",
+        "uncounted tag": "tag",
+        "tag of the tag": "tag paper-2020",
+    }.get(holder, holder) in shown
     assert set(team.objects(OLD).values()) <= stored(team) & in_cache(team)
     team.model("verify", "v1.0.0", "--remote")
 
@@ -205,6 +217,45 @@ def test_without_rules_nothing_is_deleted(team):
     refused = team.model("prune", "--yes", fails=True).stderr
     assert "there are no rules for what is kept" in refused
     assert "conf/retention/default.yaml" in refused
+
+
+@pytest.mark.parametrize("rule", ["last: 0", "last: '5'", "days: null", "days: 10000000000", "versions: null"])
+def test_a_rule_that_cannot_be_understood_deletes_nothing(team, rule):
+    """Without conf/ somebody wrote it by hand."""
+    params = team.project / "params.yaml"
+    before, key = stored(team), rule.partition(":")[0]
+    params.write_text(re.sub(rf"(?m)^  {key}: .*$", f"  {rule}", params.read_text(encoding="utf-8")), encoding="utf-8")
+    team.git("commit", "--quiet", "--all", "--message", "By hand")
+    assert f"retention.{key} is " in team.model("prune", "--yes", fails=True).stderr
+    assert stored(team) == before
+
+
+def test_every_git_remote_is_asked(team):
+    keep_only(team)
+    backup = team.folder / "backup.git"
+    team.git("clone", "--quiet", "--bare", team.origin, backup)
+    team.git("remote", "add", "backup", backup)
+    team.git("update-ref", "refs/heads/old", team.git("rev-parse", f"{OLD}^{{commit}}"), cwd=backup)
+    assert "branch old in backup" in team.model("prune", "--yes").stdout
+    assert set(team.objects(OLD).values()) <= stored(team)
+    team.git("remote", "rename", "origin", "first")
+    team.git("config", "--unset", "branch.main.remote", fails=None)
+    assert "several git remotes" in team.model("prune", fails=True).stderr
+
+
+def test_what_a_kept_version_lacks_in_the_remote_is_sent_or_told(team):
+    """A prune that was killed after it deleted what somebody had released meanwhile leaves this."""
+    keep_only(team)
+    model = team.objects(NEW)
+    cached(team.storage, model["model.skops"]).unlink()
+    cached(team.storage, model["golden.json"]).unlink()
+    for place in [cached(team.project, model["golden.json"])]:
+        place.chmod(0o644)
+        place.unlink()
+    done = team.model("prune", "--yes", fails=True)
+    assert "1 objects that kept versions need were not in the remote, and were sent" in done.stdout
+    assert "FAULT: 1 objects that kept versions need are neither in the remote nor here" in done.stdout
+    assert model["model.skops"] in stored(team)
 
 
 def test_a_git_remote_that_is_away_stops_it(team):

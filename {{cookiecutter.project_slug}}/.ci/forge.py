@@ -98,7 +98,7 @@ class GitHub:
         """Push a report to a ref of its own, which no clone fetches; return the address of its files."""
         with tempfile.TemporaryDirectory() as scratch:
             for file in [folder / "report.md", *folder.glob("images/**/*.png")]:
-                if file.is_file() and not file.is_symlink():  # nothing else of what a pull request made
+                if is_inside(folder, file):  # nothing else of what a pull request made
                     target = Path(scratch, file.relative_to(folder))
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(file, target)
@@ -113,6 +113,8 @@ class GitHub:
             who = ("-c", "user.name=CI", "-c", "user.email=ci@localhost")
             git(*who, "commit", "--quiet", "--no-verify", "-m", f"Report {name}", cwd=scratch)
             origin = git("remote", "get-url", "origin")
+            if origin.startswith(("git@", "ssh:")):  # of a deploy key, which only that clone knows how to use
+                origin = f"{os.environ['GITHUB_SERVER_URL']}/{self.repository}.git"
             git("push", "--quiet", "--force", origin, f"HEAD:refs/reports/{name}", cwd=scratch, variables=variables)
             commit = git("rev-parse", "HEAD", cwd=scratch)
         return f"{os.environ['GITHUB_SERVER_URL']}/{self.repository}/raw/{commit}/"
@@ -222,9 +224,17 @@ class GitLab:
             self("POST", "releases", fields)
 
 
+def is_inside(folder: Path, file: Path) -> bool:
+    """Tell whether a file of an artifact is one, and no link that leads out: a pull request made it."""
+    return file.is_file() and file.resolve() == folder.resolve() / file.relative_to(folder)
+
+
 def page(folder: Path, address: str) -> str:
     """Return a report whose images are found from everywhere."""
-    text = (folder / "report.md").read_text(encoding="utf-8")
+    file = folder / "report.md"
+    if not is_inside(folder, file):
+        sys.exit(f"{file} is no file of the report")
+    text = file.read_text(encoding="utf-8").removeprefix(f"{MARKER}\n")
     if len(text) > LONGEST:
         text = text[:LONGEST].rpartition("\n")[0] + TOO_LONG
     return re.sub(r"\]\((images/[^)\s]+)\)", lambda link: f"]({address}{link[1]})", text)
@@ -246,7 +256,10 @@ def main(action: str, *arguments: str) -> None:
     if action == "asked":
         print(asked(forge) or "")
     elif action == "announce":
-        forge.announce(git("tag", "--points-at", "HEAD", "--list", "*@v*").splitlines()[-1])
+        tags = git("tag", "--points-at", "HEAD", "--list", "*@v*").splitlines()
+        if not tags:
+            sys.exit("this commit has no version to announce: model release makes one")
+        forge.announce(tags[-1])
     elif action in ("comment", "propose") and not Path(arguments[-1], "report.md").exists():
         print(f"there is no report in {arguments[-1]}: nothing to {action}")
     elif action == "comment":

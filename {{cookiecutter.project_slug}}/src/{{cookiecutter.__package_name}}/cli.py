@@ -299,6 +299,8 @@ def prune(
     with screens.working() as say:
         done = module.prune(project(), reason, yes, say)
     screens.pruned(done, json)
+    if done.lost:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -22,5 +22,9 @@ class ProjectError(Exception):
         return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"
 
 
+class MissingError(ProjectError):
+    """What is needed is nowhere to be had."""
+
+
 class UnavailableError(ProjectError):
     """What is needed is busy or does not answer now; later it may."""

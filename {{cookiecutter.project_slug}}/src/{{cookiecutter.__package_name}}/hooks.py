@@ -110,8 +110,18 @@ def pipeline() -> Iterator[ProjectError]:
         )
     if not lock.exists():
         return
-    stages = read_yaml(lock.read_bytes(), "dvc.lock").get("stages") or {}
-    made = {out["path"]: (stage, out.get("md5")) for stage, block in stages.items() for out in block.get("outs", ())}
+    try:
+        stages = read_yaml(lock.read_bytes(), "dvc.lock").get("stages") or {}
+        made = {
+            out["path"]: (stage, out.get("md5")) for stage, block in stages.items() for out in block.get("outs", ())
+        }
+    except (AttributeError, KeyError, TypeError):
+        yield ProjectError(
+            "dvc.lock cannot be understood",
+            "it says what each stage made",
+            "git checkout HEAD -- dvc.lock, then dvc repro",
+        )
+        return
     for path in here.git.run("ls-files", "-z", "--", *made).split("\0")[:-1]:
         stage, md5 = made.get(path, (None, None))
         file = here.root / path

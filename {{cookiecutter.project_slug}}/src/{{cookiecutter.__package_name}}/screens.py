@@ -344,13 +344,20 @@ def pruned(plan: "Plan", as_json: bool) -> None:
         print(f"{place.place}: {size(place.bytes)} {now}, {size(place.after)} {after}")
     for note in plan.notes:
         print(f"note: {note}")
+    if plan.sent_back:
+        print(f"{plan.sent_back} objects that kept versions need were not in the remote, and were sent")
+    if plan.lost:
+        print(
+            f"FAULT: {plan.lost} objects that kept versions need are neither in the remote nor here\n"
+            "  fix: model push --all in a clone that has them (model verify --all --remote names them)"
+        )
     if plan.done:
         print(f"deleted {len(plan.objects)} objects" + (f"; the history says so: {plan.tag}" if plan.tag else ""))
     elif plan.objects:
         print(f"nothing was deleted; to delete {len(plan.objects)} objects: model prune --yes --reason WHY")
     else:
         print(
-            "nothing is stored that no version, branch, tag or experiment needs"
+            "nothing is stored for released versions alone that no rule keeps"
             if plan.fates
             else "nothing has been released yet"
         )

@@ -208,7 +208,7 @@ class Retention(Strict):
     name: str
     ever_live: bool
     last: Annotated[int, Field(ge=1)]
-    days: Annotated[int, Field(ge=0)]
+    days: Annotated[int, Field(ge=0, le=36_500)]
     versions: list[str]
 
 

@@ -18,7 +18,7 @@ from hashlib import md5
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import MissingError, ProjectError
 from . import storage
 from .progress import Tick
 
@@ -337,7 +337,7 @@ class Store:
         except FileNotFoundError as error:
             self._look()
             missing = Path(str(error.filename or error)).as_posix()
-            raise ProjectError(
+            raise MissingError(
                 f"an object is missing: {missing}",
                 f"it could not be {done} the remote",
                 "in a clone that still has it: model push --all (dvc push for what is not released)",

@@ -278,6 +278,19 @@ class Git:
             except GitError as error:
                 raise _away(remote, error) from None
 
+    def remotes(self) -> list[str]:
+        """Return the names of all remotes."""
+        return self.run("remote").splitlines()
+
+    def commit_of(self, value: str) -> str | None:
+        """Return the commit that an object leads to, or None if it leads to none; one that is not here is an error."""
+        self.run("cat-file", "-e", value)
+        return self.try_run("rev-parse", "--verify", "--quiet", value + "^{commit}")
+
+    def stashes(self) -> list[str]:
+        """Return the commit of each stash."""
+        return (self.try_run("log", "--walk-reflogs", "--format=%H", "refs/stash", "--") or "").split()
+
     def worktrees(self) -> dict[Path, str]:
         """Return the commit of each worktree of this repository."""
         entries = self.run("worktree", "list", "--porcelain").split("\n\n")

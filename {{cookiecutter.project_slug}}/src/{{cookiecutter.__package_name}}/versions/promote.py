@@ -292,6 +292,12 @@ def _move(
     notes: list[str] | None = None,
 ) -> Moved:
     git, target = project.git, release.version.name
+    if remote:
+        git.fetch_tags(remote)  # proving took a while
+        noted, known = project.registry().prunes, registry.prunes
+        note = next((note for note in noted if note not in known and target in note.versions), None)
+        if note:
+            raise _pruned(target, note, stage)
     name = f"{project.name}#{stage}#{registry.next_counter(stage)}"
     event = {
         "schema": 1,

@@ -11,12 +11,12 @@ somebody released or promoted meanwhile gets its objects back from the cache.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ..errors import ProjectError, UnavailableError
+from ..errors import MissingError, ProjectError
 from . import restore
 from .dvc_repo import Out
 from .git import GitError, TakenError, last_line
@@ -24,6 +24,15 @@ from .progress import Say, silent
 from .project import Project, event_message, one_line, where
 from .registry import PRUNED, Registry
 
+#: A hundred years.
+MOST_DAYS = 36_500
+#: The rules, and what each takes. They are checked here, too: without conf/ somebody wrote them by hand.
+RULES: dict[str, Callable[[Any], bool]] = {
+    "ever_live": lambda value: isinstance(value, bool),
+    "last": lambda value: type(value) is int and value >= 1,
+    "days": lambda value: type(value) is int and 0 <= value <= MOST_DAYS,
+    "versions": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+}
 #: How often a lost race for the number of the note is tried again.
 RACES = 5
 
@@ -78,6 +87,10 @@ class Plan:
     tag : str or None
         The note in the audit log; None if nothing was deleted, or an earlier note says it.
     done : bool
+    sent_back : int
+        Objects that kept versions need and the remote lacked: deleted by a prune that knew nothing of them, or lost.
+    lost : int
+        The same, but they are not here either.
     notes : tuple of str
     """
 
@@ -86,6 +99,8 @@ class Plan:
     stored: tuple[Stored, ...]
     tag: str | None = None
     done: bool = False
+    sent_back: int = 0
+    lost: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -117,17 +132,29 @@ def prune(project: Project, reason: str = "", yes: bool = False, say: Say = sile
     """
     with project.lock():
         known: dict[str, frozenset[str]] = {}
-        plan = _plan(project, known, say)
-        if not (yes and plan.objects):
-            return plan
-        tag = _note(project, plan, reason, say)
-        plan = _plan(project, known, say)
+        first = _plan(project, known, say)
+        if not yes:
+            return first
+        tag = _note(project, first, reason, say) if first.objects else None
+        plan = _only(first, _plan(project, known, say)) if first.objects else first
         objects = sorted(plan.objects)
-        project.store.remove_from_remote(objects, say(f"deleting {len(objects)} objects", len(objects)))
-        notes = [*plan.notes, *_give_back(project, plan, known, say)]
+        if objects:
+            project.store.remove_from_remote(objects, say(f"deleting {len(objects)} objects", len(objects)))
+        back, lost = _give_back(project, plan, known, say)
+        registry = project.registry()
         for name in plan.goes:
-            restore.remove(project, project.registry().versions[name])
-        return replace(plan, tag=tag, done=True, notes=tuple(notes))
+            restore.remove(project, registry.versions[name])
+        return replace(plan, objects=plan.objects - back, tag=tag, done=bool(objects), sent_back=len(back), lost=lost)
+
+
+def _only(first: Plan, second: Plan) -> Plan:
+    """Return what both plans delete: what was noted, and what nobody needs since."""
+    noted = set(first.goes)
+    fates = tuple(
+        fate if fate.kept_by or fate.version in noted else replace(fate, kept_by=("was kept when this began",))
+        for fate in second.fates
+    )
+    return replace(second, fates=fates, objects=first.objects & second.objects)
 
 
 def kept(registry: Registry, rules: dict[str, Any], now: dt.datetime) -> dict[str, tuple[str, ...]]:
@@ -160,21 +187,35 @@ def kept(registry: Registry, rules: dict[str, Any], now: dt.datetime) -> dict[st
 
 def _rules(project: Project) -> dict[str, Any]:
     rules = project.rules("retention")
-    if not {"ever_live", "last", "days", "versions"} <= rules.keys():
+    file = project.place("retention", str(rules.get("name", "default")))
+    if not RULES.keys() <= rules.keys():
+        how = (
+            "add `- retention: default` to the defaults in conf/config.yaml and write conf/retention/default.yaml"
+            if project.has_conf
+            else "write a block retention: ever_live: true, last: 10, days: 90, versions: []"
+        )
         raise ProjectError(
             "there are no rules for what is kept: params.yaml of this commit has no block retention",
             "nothing is deleted without a rule",
-            "add `- retention: default` to the defaults in conf/config.yaml and write conf/retention/default.yaml, "
-            "then dvc repro and commit",
+            f"{how}, then dvc repro and commit",
         )
+    for key, fits in RULES.items():
+        if not fits(rules[key]):
+            raise ProjectError(
+                f"retention.{key} is {rules[key]!r}",
+                "nothing is deleted by a rule that cannot be understood",
+                f"correct it in {file} (ever_live: true or false, last: 1 or more, days: 0 to {MOST_DAYS}, "
+                "versions: [names]), then dvc repro and commit",
+            )
     return rules
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Which objects are needed, and which are those of versions that no rule keeps."""
+    """Which objects are needed at all, which by versions that are kept, and which are those of the others."""
 
     needed: frozenset[str]
+    by_versions: frozenset[str]
     own: dict[str, frozenset[str]]
     reasons: dict[str, tuple[str, ...]]
 
@@ -187,7 +228,7 @@ def _needs(project: Project, registry: Registry, known: dict[str, frozenset[str]
     count = len(versions) + len(refs)
     tick = say(f"looking at what {len(versions)} versions and {len(refs)} other refs need", count)
     needed = set(_of_outs(project, project.store.outs(), "the workspace", strict=True)[0])
-    own = {}
+    by_versions, own = set[str](), {}
     for commit, name in refs.items():
         needed |= _objects(project, commit, name, known, strict=False)
         tick()
@@ -196,11 +237,11 @@ def _needs(project: Project, registry: Registry, known: dict[str, frozenset[str]
         if version.commit in refs:
             reasons[version.name] += (refs[version.commit],)
         if reasons[version.name]:
-            needed |= mine
+            by_versions |= mine
         else:
             own[version.name] = mine
         tick()
-    return Needs(frozenset(needed), own, reasons)
+    return Needs(frozenset(needed | by_versions), frozenset(by_versions), own, reasons)
 
 
 def _plan(project: Project, known: dict[str, frozenset[str]], say: Say) -> Plan:
@@ -234,40 +275,50 @@ def _latest(project: Project) -> Registry:
     remote = project.git.remote()
     if remote:
         project.git.fetch_tags(remote)
+    elif project.git.remotes():
+        raise ProjectError(
+            "this clone has several git remotes, and none is the one that versions are shared through",
+            "the note of what goes must be there before anything is deleted",
+            "git push --set-upstream REMOTE BRANCH, then the same command again",
+        )
     return project.registry()
 
 
 def _other_refs(project: Project, registry: Registry) -> Iterator[tuple[str, str]]:
-    """Yield each commit that something else than a version's own tags names, here and in the remote, with its name."""
-    git, remote = project.git, project.git.remote()
-    own = _own_tags(registry)
-    mirrored = f"refs/remotes/{remote}/"
-    lines = git.run("for-each-ref", "--format=%(refname) %(objecttype) %(objectname) %(*objecttype) %(*objectname)")
-    for line in lines.splitlines():
-        ref, kind, commit, *peeled = line.split()
-        if peeled:
-            kind, commit = peeled
-        # The remote itself is asked for its branches, as they are now.
-        if kind == "commit" and ref not in own and not (remote and ref.startswith(mirrored)):
-            yield commit, _words(ref)
-    if remote:
+    """Yield each commit that something else than a version's own tags names, here and in the remotes, with its name."""
+    git, remotes = project.git, project.git.remotes()
+    mirrored = tuple(f"refs/remotes/{remote}/" for remote in remotes)
+    own: dict[str, str] = {}
+    names = _own_tags(registry)
+    for line in git.run("for-each-ref", "--format=%(refname) %(objectname)").splitlines():
+        ref, value = line.split()
+        if ref in names:
+            own[ref] = value
+        elif not ref.startswith(mirrored):  # a remote itself is asked for its branches, as they are now
+            commit = git.commit_of(value)
+            if commit:
+                yield commit, _words(ref)
+    for commit in git.stashes():
+        yield commit, "a stash"
+    for remote in remotes:
+        # A tag of ours that is another one there is not ours.
         there = {
-            ref: commit
-            for ref, commit in git.remote_refs(remote, "refs/heads/*", "refs/tags/*", "refs/exps/*").items()
-            if ref not in own
+            ref: value
+            for ref, value in git.remote_refs(remote, "refs/heads/*", "refs/tags/*", "refs/exps/*").items()
+            if own.get(ref) != value
         }
         git.fetch_objects(remote, there)
         for ref, value in there.items():
-            peels_to = git.try_run("rev-parse", "--verify", "--quiet", value + "^{commit}")
-            if peels_to:
-                yield peels_to, f"{_words(ref)} in {remote}"
+            commit = git.commit_of(value)
+            if commit:
+                yield commit, f"{_words(ref)} in {remote}"
     for folder, commit in git.worktrees().items():
         if folder.parent != project.releases:
             yield commit, f"the worktree {folder.name}"
 
 
 def _own_tags(registry: Registry) -> set[str]:
-    """Return the tags that keep nothing by themselves, for the rules say what they keep; one that does not count does."""
+    """Return the tags that keep nothing by themselves: the rules say what they keep. One that does not count does."""
     name = registry.name
     found = {f"{name}@{version}{mark}" for version in registry.versions for mark in ("", "!")}
     found |= {event.tag_name for moves in registry.events.values() for event in moves}
@@ -291,7 +342,7 @@ def _objects(
         return known[commit]
     try:
         # A branch of another kind, such as one of pages, has no DVC.
-        outs = project.store.outs(commit) if project.git.file(commit, ".dvc/config") is not None else []
+        outs = project.store.outs(commit) if project.git.run("ls-tree", commit, "--", ".dvc/config") else []
     except ProjectError as error:
         raise ProjectError(
             f"it cannot be known what {name} needs: {error.what}",
@@ -314,14 +365,12 @@ def _of_outs(project: Project, outs: Iterable[Out], name: str, strict: bool) -> 
     for out in outs:
         try:
             found |= project.store.objects([out]).keys()
-        except UnavailableError:
-            raise
-        except ProjectError as error:
+        except MissingError as error:
             if strict:
                 raise ProjectError(
                     f"it cannot be known what {name} needs: {error.what}",
                     "nothing is deleted that it may need",
-                    f"{error.fix}; or change the rule in conf/retention/ that keeps it",
+                    f"{error.fix}; or change the rule that keeps it",
                 ) from None
             found.add(out.md5)
             whole = False
@@ -374,20 +423,22 @@ def _range(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
-def _give_back(project: Project, plan: Plan, known: dict[str, frozenset[str]], say: Say) -> list[str]:
-    """Send back what somebody needs since; then free the cache of the rest."""
+def _give_back(project: Project, plan: Plan, known: dict[str, frozenset[str]], say: Say) -> tuple[frozenset[str], int]:
+    """Send what kept versions need and the remote lacks, by whatever came between; then free the cache of the rest.
+
+    Returns
+    -------
+    frozenset of str
+        What was sent.
+    int
+        How many objects are not here either.
+    """
     store = project.store
-    needed = plan.objects & _needs(project, _latest(project), known, say).needed
-    back = [oid for oid in sorted(needed) if store.is_sound(oid)]
-    notes = []
+    needs = _needs(project, _latest(project), known, say)
+    lacking = needs.by_versions - store.stored().keys()
+    back = frozenset(oid for oid in lacking if store.is_sound(oid))
     if back:
-        store.push(back, say(f"sending {len(back)} objects back", len(back)))
-        notes.append(f"{len(back)} objects are needed since then, and were sent back")
-    if len(back) < len(needed):
-        notes.append(
-            f"{len(needed) - len(back)} objects are needed since then and are not here: "
-            "model push --all in the clone that released or promoted meanwhile"
-        )
+        store.push(back, say(f"sending {len(back)} objects that are needed", len(back)))
     if not store.is_shared:
-        store.remove_from_cache(plan.objects - needed)
-    return notes
+        store.remove_from_cache(plan.objects - needs.needed)
+    return back, len(lacking - back)

@@ -171,20 +171,20 @@ def _tag(
         except GitError as error:
             raise _push_refused(error, remote, branch) from None
         notes = _notes(project, source, remote, made)
-        if remote and _pruned_meanwhile(project, registry, remote):
-            stored = push.everything(project, source.outs, say)
-            notes.append(f"somebody pruned meanwhile; {stored[0]} objects were sent again")
+        if remote and _may_be_pruned(project, remote):
+            again, _ = push.everything(project, source.outs, say)
+            if again:
+                notes.append(f"somebody pruned meanwhile; {again} objects were sent again")
         return Released(number, reason, verdict, *stored, remote, tuple(notes))
     raise ProjectError(
         f"{RACES} version numbers were taken while they were tried", "others release at the same time", "try again"
     )
 
 
-def _pruned_meanwhile(project: Project, registry: Registry, remote: str) -> bool:
-    """Tell whether a prune began after objects were seen in the remote: it could not know of this version."""
-    known = {note.tag_name for note in registry.prunes}
-    there = {name for name in project.git.remote_tags(remote) if name.startswith(f"{project.name}{PRUNED}")}
-    return not there <= known
+def _may_be_pruned(project: Project, remote: str) -> bool:
+    """Tell whether a prune may be at work that could not know of this version when it looked."""
+    there = project.git.remote_tags(remote)  # nothing: it does not answer, for it has the new tag
+    return not there or any(name.startswith(f"{project.name}{PRUNED}") for name in there)
 
 
 def next_number(

@@ -12,6 +12,8 @@ from .progress import Say, silent
 from .project import Project
 
 PAGE = "report.md"
+#: The first line of a page that this command wrote, and may replace.
+MARKER = "<!-- model report -->"
 IMAGES = "images"
 #: Sections of the comparison that a reviewer of a model wants; the forge shows the code itself.
 SECTIONS = ("metrics", "params", "data", "packages")
@@ -47,7 +49,7 @@ def report(project: Project, folder: Path, against: str | None = None, say: Say 
     say : callable
     """
     verdict = release.candidate(project, against, say)
-    lines = [f"# {project.name}: {_title(verdict)}", "", *_verdict(verdict), *_not_committed(project)]
+    lines = [MARKER, f"# {project.name}: {_title(verdict)}", "", *_verdict(verdict), *_not_committed(project)]
     sources = {"candidate": derive.source(project.git, project.store, "", project.model_path)}
     if verdict.against is None:
         lines += ["Nothing is live yet that it could be compared with: the floors and the baseline decide.", ""]
@@ -136,12 +138,15 @@ def _picture(name: str, title: str, found: dict[str, bytes]) -> str:
 
 
 def _clear(folder: Path) -> None:
-    """Make an empty folder, in place of one that a report was written to; keep anything else."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / PAGE).is_file():
+    """Take away what an earlier report wrote, and nothing else."""
+    page = folder / PAGE
+    if page.is_file() and page.read_text(encoding="utf-8", errors="replace").startswith(MARKER):
+        page.unlink()
+        shutil.rmtree(folder / IMAGES, ignore_errors=True)
+    if folder.exists() and (page.exists() or (folder / IMAGES).exists()):
         raise ProjectError(
-            f"{folder} holds something else than a report",
-            "it would be deleted",
+            f"{folder} holds a {PAGE} or {IMAGES}/ that no report wrote",
+            "it would be overwritten",
             "model report with the name of a new folder",
         )
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
