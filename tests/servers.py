@@ -113,8 +113,9 @@ def client(server):
     """Return a client of a server, to look at what it stores and to change it."""
     import botocore.session
 
-    keys = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET}
-    return botocore.session.get_session().create_client("s3", endpoint_url=server.url, region_name="us-east-1", **keys)
+    session = botocore.session.get_session()
+    session.set_credentials(KEY, SECRET)
+    return session.create_client("s3", endpoint_url=server.url, region_name="us-east-1")
 
 
 def variables(server, key=KEY, secret=SECRET):

@@ -200,13 +200,9 @@ def test_rules_keep_by_name_by_age_by_number_and_by_having_been_live(team):
         ("last", "2", "one of the last 2"),
         ("ever_live", "true", "was live"),
     ):
-        keep_only(team, **{rule: value})
+        keep_only(team, **{"versions": "[]", "days": "0", "last": "1", "ever_live": "false", rule: value})
         shown = team.model("prune").stdout
         assert re.search(rf"v1\.0\.0 +\S+ +{said}", shown), shown
-        keep_only(team, **{rule: STRICT_VALUES[rule]})
-
-
-STRICT_VALUES = {"versions": "[]", "days": "0", "last": "1", "ever_live": "false"}
 
 
 def test_without_rules_nothing_is_deleted(team):
@@ -339,7 +335,8 @@ def test_killed_at_any_step_no_kept_version_is_harmed(team_once, run, environmen
         assert stays <= in_cache(team)
         assert team.git("tag", "--list", "*.pruned.*") == "penguins.pruned.1"
 
-    walk(team_once, run, environment, tmp_path, killer, ["prune", "--yes"], prepare, check)
+    # Most steps delete one object each.
+    walk(team_once, run, environment, tmp_path, killer, ["prune", "--yes"], prepare, check, every=3)
 
 
 def test_two_hundred_versions_show_the_bytes_before_and_after(team):

