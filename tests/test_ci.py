@@ -813,12 +813,6 @@ def test_the_report_of_a_first_model_says_that_nothing_is_live(trained, run, tmp
     assert all((folder / name).read_bytes().startswith(PNG) for name in links(text))
     assert len(links(text)) == 4
 
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "work.txt").write_text("x", encoding="utf-8")
-    said = run("model", "report", tmp_path / "mine", cwd=trained, fails=True).output
-    assert "holds something else than a report" in said
-    assert (tmp_path / "mine" / "work.txt").exists()
-
 
 def test_a_report_takes_away_what_a_report_wrote_and_nothing_else(team):
     folder = team.project / "build" / "notes"
