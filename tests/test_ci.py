@@ -762,8 +762,16 @@ def test_nothing_but_page_and_images_of_a_pull_request_is_pushed(ci, ask, tmp_pa
     ask("comment", report)
     assert not (tmp_path / "run").exists()
     if ci.forge == "github":
-        listed = ci.team.git("ls-tree", "-r", "--name-only", "refs/reports/7", cwd=ci.team.origin).splitlines()
-        assert listed == ["images/x.png", "report.md"]
+        pushed = ("ls-tree", "-r", "--name-only", "refs/reports/7")
+        assert ci.team.git(*pushed, cwd=ci.team.origin).splitlines() == ["images/x.png", "report.md"]
+        # Where the job cloned with a deploy key, this goes with the job's token all the same.
+        ci.team.git("update-ref", "-d", "refs/reports/7", cwd=ci.team.origin)
+        ci.team.git("remote", "set-url", "origin", "git@github.com:team/penguins.git")
+        settings = tmp_path / "gitconfig"
+        there = "https://github.com/team/penguins.git"
+        settings.write_text(f'[url "{ci.team.origin}"]\n\tinsteadOf = {there}\n', encoding="utf-8")
+        ask("comment", report, GIT_CONFIG_GLOBAL=str(settings))
+        assert ci.team.git(*pushed, cwd=ci.team.origin).splitlines() == ["images/x.png", "report.md"]
 
 
 def test_a_release_is_asked_for_by_trailer_or_by_label(ci, ask):

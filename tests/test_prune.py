@@ -123,17 +123,24 @@ def test_a_pruned_version_comes_back_where_it_is_made_again(team):
     assert "v1.0.0: sound" in team.model("verify", "v1.0.0", "--remote").stdout
 
 
+HOLDERS = ["branch", "tag", "tag of the tag", "uncounted tag", "experiment"]
+
+
 @pytest.mark.parametrize(
-    "holder", ["branch", "tag", "tag of the tag", "uncounted tag", "worktree", "stash", "experiment"]
+    ("holder", "where"),
+    [
+        *((holder, where) for holder in HOLDERS for where in ("here", "in the remote alone")),
+        *((holder, "here") for holder in ("worktree", "edited worktree", "stash")),
+    ],
 )
-@pytest.mark.parametrize("where", ["here", "in the remote alone"])
 def test_what_something_else_needs_is_kept(team, holder, where):
-    if holder in ("worktree", "stash"):
-        where = "here"
     keep_only(team)
     lock = team.git("show", f"{OLD}:dvc.lock") + "\n"
     if holder == "worktree":
         team.git("worktree", "add", "--quiet", "--detach", team.folder / "elsewhere", OLD)
+    elif holder == "edited worktree":
+        team.git("worktree", "add", "--quiet", "--detach", team.folder / "elsewhere", NEW)
+        (team.folder / "elsewhere" / "dvc.lock").write_text(lock, encoding="utf-8")
     elif holder == "stash":
         (team.project / "dvc.lock").write_text(lock, encoding="utf-8")
         team.git("stash", "push", "--quiet")
@@ -154,6 +161,7 @@ def test_what_something_else_needs_is_kept(team, holder, where):
     shown = team.model("prune", "--yes").stdout
     assert {
         "stash": "nothing",
+        "edited worktree": "nothing",
         "worktree": "worktree elsewhere",
         "uncounted tag": "tag",
         "tag of the tag": "tag paper-2020",

@@ -96,9 +96,9 @@ def test_the_number_says_what_changed(team, edit):
     edit(team.project / "README.md", "# Penguins", "# The penguins")
     team.git("commit", "--quiet", "--all", "--message", "Document")
     assert "v1.1.1: patch after v1.1.0: only the environment or documentation" in team.model("release").output
-    team.change("n_estimators: 200", "n_estimators: 30", file="conf/model/random_forest.yaml")
+    team.change()
     said = team.model("release").output
-    assert "v1.2.0: minor after v1.1.1: params changed: model.estimator.n_estimators" in said
+    assert "v1.2.0: minor after v1.1.1: params changed: compute.seed" in said
     team.change("leave_out: []", "leave_out: [year]", file="conf/data/penguins.yaml")
     assert "v2.0.0: major after v1.2.0: column 'year' is no longer taken" in team.model("release").output
     edit(team.project / "README.md", "# The penguins", "# Penguins")
@@ -138,7 +138,7 @@ def test_data_is_seen_in_the_remote_even_if_dvc_believes_that_it_is_there(team):
 
 
 def test_damaged_objects_are_not_sent(team):
-    team.change("n_estimators: 200", "n_estimators: 30", file="conf/model/random_forest.yaml")
+    team.change()
     oid = json.loads(cached(team.project, re.search(r"path: model\n.*\n +md5: (\S+)", lock_text(team))[1]).read_text())[
         2
     ]
@@ -185,7 +185,7 @@ def test_a_branch_that_is_behind_is_refused_and_nothing_is_tagged(team):
 
 @pytest.mark.parametrize("fault", ["denies", "gone", "storage"])
 def test_a_remote_that_fails_leaves_no_version(team, fault):
-    team.change("n_estimators: 200", "n_estimators: 30", file="conf/model/random_forest.yaml")
+    team.change()
     before = team.tags()
     if fault == "denies":
         hook = team.origin / "hooks" / "pre-receive"

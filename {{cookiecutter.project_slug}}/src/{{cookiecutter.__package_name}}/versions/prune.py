@@ -11,28 +11,15 @@ somebody released or promoted meanwhile gets its objects back from the cache.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from typing import Any
 
-from ..errors import MissingError, ProjectError
-from . import restore
-from .dvc_repo import Out
+from ..errors import ProjectError
+from . import needs, restore
 from .git import GitError, TakenError, last_line
 from .progress import Say, silent
 from .project import Project, event_message, one_line, where
-from .registry import PRUNED, Registry
+from .registry import PRUNED
 
-#: A hundred years.
-MOST_DAYS = 36_500
-#: The rules, and what each takes. They are checked here, too: without conf/ somebody wrote them by hand.
-RULES: dict[str, Callable[[Any], bool]] = {
-    "ever_live": lambda value: isinstance(value, bool),
-    "last": lambda value: type(value) is int and value >= 1,
-    "days": lambda value: type(value) is int and 0 <= value <= MOST_DAYS,
-    "versions": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
-}
 #: How often a lost race for the number of the note is tried again.
 RACES = 5
 
@@ -157,97 +144,9 @@ def _only(first: Plan, second: Plan) -> Plan:
     return replace(second, fates=fates, objects=first.objects & second.objects)
 
 
-def kept(registry: Registry, rules: dict[str, Any], now: dt.datetime) -> dict[str, tuple[str, ...]]:
-    """Return why each version is kept; an empty tuple where no rule keeps it.
-
-    Parameters
-    ----------
-    registry : Registry
-    rules : dict
-        The config group `retention`.
-    now : datetime
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    usable = [name for name, version in registry.versions.items() if not version.withdrawn]
-    last = usable[-rules["last"] :]
-    ever = {event.target for moves in registry.events.values() for event in moves}
-    for name, version in registry.versions.items():
-        why = [f"live in {stage}" for stage in registry.stages_of(name)]
-        if name in ever and rules["ever_live"] and not why:
-            why.append("was live")
-        if name in last:
-            why.append(f"one of the last {rules['last']}")
-        if not version.withdrawn and now - version.at < dt.timedelta(days=rules["days"]):
-            why.append(f"released within {rules['days']} days")
-        if any(fnmatchcase(name, pattern) for pattern in rules["versions"]):
-            why.append("named")
-        found[name] = tuple(why)
-    return found
-
-
-def _rules(project: Project) -> dict[str, Any]:
-    rules = project.rules("retention")
-    file = project.place("retention", str(rules.get("name", "default")))
-    if not RULES.keys() <= rules.keys():
-        how = (
-            "add `- retention: default` to the defaults in conf/config.yaml and write conf/retention/default.yaml"
-            if project.has_conf
-            else "write a block retention: ever_live: true, last: 10, days: 90, versions: []"
-        )
-        raise ProjectError(
-            "there are no rules for what is kept: params.yaml of this commit has no block retention",
-            "nothing is deleted without a rule",
-            f"{how}, then dvc repro and commit",
-        )
-    for key, fits in RULES.items():
-        if not fits(rules[key]):
-            raise ProjectError(
-                f"retention.{key} is {rules[key]!r}",
-                "nothing is deleted by a rule that cannot be understood",
-                f"correct it in {file} (ever_live: true or false, last: 1 or more, days: 0 to {MOST_DAYS}, "
-                "versions: [names]), then dvc repro and commit",
-            )
-    return rules
-
-
-@dataclass(frozen=True)
-class Needs:
-    """Which objects are needed at all, which by versions that are kept, and which are those of the others."""
-
-    needed: frozenset[str]
-    by_versions: frozenset[str]
-    own: dict[str, frozenset[str]]
-    reasons: dict[str, tuple[str, ...]]
-
-
-def _needs(project: Project, registry: Registry, known: dict[str, frozenset[str]], say: Say) -> Needs:
-    """Find out what every version and every other ref needs; `known` keeps what a commit does, which never changes."""
-    reasons = kept(registry, _rules(project), dt.datetime.now(dt.UTC))
-    versions = registry.versions.values()
-    refs = dict(_other_refs(project, registry))
-    count = len(versions) + len(refs)
-    tick = say(f"looking at what {len(versions)} versions and {len(refs)} other refs need", count)
-    needed = set(_of_outs(project, project.store.outs(), "the workspace", strict=True)[0])
-    by_versions, own = set[str](), {}
-    for commit, name in refs.items():
-        needed |= _objects(project, commit, name, known, strict=False)
-        tick()
-    for version in versions:
-        mine = _objects(project, version.commit, version.name, known, strict=bool(reasons[version.name]))
-        if version.commit in refs:
-            reasons[version.name] += (refs[version.commit],)
-        if reasons[version.name]:
-            by_versions |= mine
-        else:
-            own[version.name] = mine
-        tick()
-    return Needs(frozenset(needed | by_versions), frozenset(by_versions), own, reasons)
-
-
 def _plan(project: Project, known: dict[str, frozenset[str]], say: Say) -> Plan:
     """Say what goes and what that frees."""
-    registry = _latest(project)
-    needs = _needs(project, registry, known, say)
+    found = needs.find(project, known, say)
     say("looking at what is stored")
     store, notes = project.store, []
     places = {store.place: store.stored()}
@@ -258,9 +157,9 @@ def _plan(project: Project, known: dict[str, frozenset[str]], say: Say) -> Plan:
     sizes = {oid: size for there in places.values() for oid, size in there.items()}
     counted: set[str] = set()
     fates = []
-    for name, version in registry.versions.items():
-        alone = needs.own.get(name, frozenset()) - needs.needed
-        reasons = needs.reasons[name] or (() if alone else ("has nothing of its own",))
+    for name, version in found.registry.versions.items():
+        alone = found.own.get(name, frozenset()) - found.objects
+        reasons = found.reasons[name] or (() if alone else ("has nothing of its own",))
         mine = (alone - counted) & sizes.keys()
         counted |= mine
         fates.append(Fate(name, version.at, reasons, len(mine), sum(sizes[oid] for oid in mine)))
@@ -269,112 +168,6 @@ def _plan(project: Project, known: dict[str, frozenset[str]], say: Say) -> Plan:
         for place, there in places.items()
     )
     return Plan(tuple(fates), frozenset(counted), stored, notes=tuple(notes))
-
-
-def _latest(project: Project) -> Registry:
-    remote = project.git.remote()
-    if remote:
-        project.git.fetch_tags(remote)
-    elif project.git.remotes():
-        raise ProjectError(
-            "this clone has several git remotes, and none is the one that versions are shared through",
-            "the note of what goes must be there before anything is deleted",
-            "git push --set-upstream REMOTE BRANCH, then the same command again",
-        )
-    return project.registry()
-
-
-def _other_refs(project: Project, registry: Registry) -> Iterator[tuple[str, str]]:
-    """Yield each commit that something else than a version's own tags names, here and in the remotes, with its name."""
-    git, remotes = project.git, project.git.remotes()
-    mirrored = tuple(f"refs/remotes/{remote}/" for remote in remotes)
-    own: dict[str, str] = {}
-    names = _own_tags(registry)
-    for line in git.run("for-each-ref", "--format=%(refname) %(objectname)").splitlines():
-        ref, value = line.split()
-        if ref in names:
-            own[ref] = value
-        elif not ref.startswith(mirrored):  # a remote itself is asked for its branches, as they are now
-            commit = git.commit_of(value)
-            if commit:
-                yield commit, _words(ref)
-    for commit in git.stashes():
-        yield commit, "a stash"
-    for remote in remotes:
-        # A tag of ours that is another one there is not ours.
-        there = {
-            ref: value
-            for ref, value in git.remote_refs(remote, "refs/heads/*", "refs/tags/*", "refs/exps/*").items()
-            if own.get(ref) != value
-        }
-        git.fetch_objects(remote, there)
-        for ref, value in there.items():
-            commit = git.commit_of(value)
-            if commit:
-                yield commit, f"{_words(ref)} in {remote}"
-    for folder, commit in git.worktrees().items():
-        if folder.parent != project.releases:
-            yield commit, f"the worktree {folder.name}"
-
-
-def _own_tags(registry: Registry) -> set[str]:
-    """Return the tags that keep nothing by themselves: the rules say what they keep. One that does not count does."""
-    name = registry.name
-    found = {f"{name}@{version}{mark}" for version in registry.versions for mark in ("", "!")}
-    found |= {event.tag_name for moves in registry.events.values() for event in moves}
-    found |= {note.tag_name for note in registry.prunes}
-    return {f"refs/tags/{tag}" for tag in found}
-
-
-def _words(ref: str) -> str:
-    """Return a ref as people name it."""
-    for prefix, what in (("refs/heads/", "branch"), ("refs/tags/", "tag"), ("refs/remotes/", "branch")):
-        if ref.startswith(prefix):
-            return f"{what} {ref.removeprefix(prefix)}"
-    return f"experiment {ref.rpartition('/')[2]}" if ref.startswith("refs/exps/") else ref
-
-
-def _objects(
-    project: Project, commit: str, name: str, known: dict[str, frozenset[str]], strict: bool
-) -> frozenset[str]:
-    """Return the objects that a commit needs."""
-    if commit in known:
-        return known[commit]
-    try:
-        # A branch of another kind, such as one of pages, has no DVC.
-        outs = project.store.outs(commit) if project.git.run("ls-tree", commit, "--", ".dvc/config") else []
-    except ProjectError as error:
-        raise ProjectError(
-            f"it cannot be known what {name} needs: {error.what}",
-            "nothing is deleted that it may need",
-            "mend it there, or delete it if nobody needs it",
-        ) from None
-    found, whole = _of_outs(project, outs, name, strict)
-    if whole:
-        known[commit] = found
-    return found
-
-
-def _of_outs(project: Project, outs: Iterable[Out], name: str, strict: bool) -> tuple[frozenset[str], bool]:
-    """Return the objects of outputs, and whether they are all.
-
-    Of a folder whose list is nowhere to be had nothing is stored as a whole;
-    only what is kept must not be in that state.
-    """
-    found, whole = set[str](), True
-    for out in outs:
-        try:
-            found |= project.store.objects([out]).keys()
-        except MissingError as error:
-            if strict:
-                raise ProjectError(
-                    f"it cannot be known what {name} needs: {error.what}",
-                    "nothing is deleted that it may need",
-                    f"{error.fix}; or change the rule that keeps it",
-                ) from None
-            found.add(out.md5)
-            whole = False
-    return frozenset(found), whole
 
 
 def _note(project: Project, plan: Plan, reason: str, say: Say) -> str | None:
@@ -388,13 +181,12 @@ def _note(project: Project, plan: Plan, reason: str, say: Say) -> str | None:
         counter = max((note.counter for note in registry.prunes), default=0) + 1
         name = f"{project.name}{PRUNED}{counter}"
         frees = sum(fate.bytes for fate in plan.fates if fate.version in goes)
-        rules = _rules(project)
         event = {
             "schema": 1,
             "kind": "prune",
             "versions": goes,
             "bytes": frees,
-            "rules": rules,
+            "rules": needs.rules(project),
             "reason": one_line(reason),
             "actor": git.identity(),
             "where": where(),
@@ -434,11 +226,11 @@ def _give_back(project: Project, plan: Plan, known: dict[str, frozenset[str]], s
         How many objects are not here either.
     """
     store = project.store
-    needs = _needs(project, _latest(project), known, say)
-    lacking = needs.by_versions - store.stored().keys()
+    found = needs.find(project, known, say)
+    lacking = found.by_versions - store.stored().keys()
     back = frozenset(oid for oid in lacking if store.is_sound(oid))
     if back:
         store.push(back, say(f"sending {len(back)} objects that are needed", len(back)))
     if not store.is_shared:
-        store.remove_from_cache(plan.objects - needs.needed)
+        store.remove_from_cache(plan.objects - found.objects)
     return back, len(lacking - back)

@@ -39,7 +39,7 @@ RULES = st.fixed_dictionaries(
 @settings(max_examples=200)
 def test_what_is_live_and_what_a_rule_names_is_kept_and_nothing_else(versions, ages, moves, rules):
     known = history(versions.registry, ages, moves)
-    found = versions.prune.kept(known, rules, NOW)
+    found = versions.needs.kept(known, rules, NOW)
     names = list(known.versions)
     live = {known.live(stage) for stage in known.events}
     ever = {event.target for moves in known.events.values() for event in moves}
@@ -60,5 +60,5 @@ def test_a_rule_that_keeps_more_never_keeps_less(versions, ages, moves, rules, o
         "days": max(rules["days"], other["days"]),
         "versions": rules["versions"] + other["versions"],
     }
-    few, many = versions.prune.kept(known, rules, NOW), versions.prune.kept(known, both, NOW)
+    few, many = versions.needs.kept(known, rules, NOW), versions.needs.kept(known, both, NOW)
     assert {name for name, why in few.items() if why} <= {name for name, why in many.items() if why}
