@@ -240,11 +240,7 @@ class Team:
         text = path.read_text(encoding="utf-8")
         assert key in text
         path.write_text(text.replace(key, value), encoding="utf-8")
-        for file in files(self.folder / "trained"):
-            place = cwd / ".dvc" / "cache" / file.relative_to(self.folder / "trained")
-            if not place.exists():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(file, place)
+        fill(cwd / ".dvc" / "cache", self.folder / "trained")
         self._run("dvc", "repro", "--quiet", cwd=cwd)
         self.git("commit", "--quiet", "--all", "--message", f"Change {key} to {value}", cwd=cwd)
 
@@ -266,6 +262,15 @@ class Team:
 def files(folder):
     """Return every file below a folder."""
     return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def fill(target, source):
+    """Copy to a folder what it lacks of another."""
+    for file in files(source):
+        place = target / file.relative_to(source)
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, place)
 
 
 def cached(store, oid):

@@ -41,7 +41,8 @@ def test_roll_back_goes_to_what_was_live_before_not_to_the_highest_number(team):
     assert told["actor"] == "Test <test@example.com>"
     assert any("golden rows" in check for check in told["checks"])
     # A second one has nothing good left, and the one that was left comes back only by force.
-    assert "nothing good was live in prod before v1.0.0" in team.model("rollback", "--reason", "x", fails=True).output
+    said = team.model("rollback", "--reason", "x", fails=True).output
+    assert "nothing good was live in prod before v1.0.0: v1.1.0 was left by a roll-back" in said
     assert "v1.1.0 is quarantined" in team.model("promote", "v1.1.0", "--to", "prod", fails=True).output
     assert "v1.1.0 is quarantined" in team.model("promote", "v1.1.0", "--to", "staging", fails=True).output
     assert "needs a reason" in team.model("promote", "v1.1.0", "--to", "prod", "--force", fails=True).output
@@ -52,7 +53,9 @@ def test_roll_back_goes_to_what_was_live_before_not_to_the_highest_number(team):
         assert words in history
     # Once forced back it is good again: a new version can be rolled back to it.
     team.model("promote", "v1.1.1", "--to", "prod")
-    assert "prod: v1.1.0 is live, was v1.1.1" in team.model("rollback", "--reason", "worse").output
+    said = team.model("rollback", "--reason", "worse").output
+    assert "prod: v1.1.0 is live, was v1.1.1" in said
+    assert "v1.1.0 has the same model as v1.1.1" in said
 
 
 def test_roll_back_wants_a_reason_and_a_version_that_was_live(team):
@@ -223,6 +226,22 @@ def test_the_order_of_stages_is_kept_where_it_is_asked_for(team):
     assert team.live() == "v1.2.0"
 
 
+def test_a_stage_that_is_nearly_named_as_another_is_asked_about(team):
+    for name in ("Prod", "prd"):
+        said = team.model("promote", "v1.0.0", "--to", name, fails=True).output
+        assert f"there is no stage {name}; did you mean prod?" in said
+    team.model("promote", "v1.0.0", "--to", "prod2", "--force", "--reason", "a second one")
+    assert team.live(stage="prod2") == "v1.0.0"
+
+
+def test_rules_that_were_edited_and_not_committed_are_not_guessed(team, edit):
+    edit(team.project / "conf" / "stages" / "default.yaml", "order: []", "order: [staging, prod]")
+    said = team.model("promote", "v1.0.0", "--to", "prod", fails=True).output
+    assert "the rules in conf/stages/default.yaml were edited, and are not in force" in said
+    # A roll-back is for when something burns: it asks no rule.
+    assert "prod: v1.0.0 is live" in team.model("rollback", "--reason", "it burns").output
+
+
 def test_two_clones_that_move_a_stage_at_once_do_not_overwrite_each_other(team):
     """Another clone moves the stage between the look and the push: its hook runs in our push."""
     other = team.clone()
@@ -232,7 +251,10 @@ def test_two_clones_that_move_a_stage_at_once_do_not_overwrite_each_other(team):
     said = team.model("promote", "v1.1.1", "--to", "prod", fails=True).output
     assert "prod was moved meanwhile: Test <test@example.com> made v1.0.0 live" in said
     assert team.live() == team.live(cwd=other) == team.live(cwd=team.origin) == "v1.0.0"
-    team.model("promote", "v1.1.1", "--to", "prod")
+    # v1.1.1 has the model of v1.1.0, which was left by a roll-back just now.
+    said = team.model("promote", "v1.1.1", "--to", "prod", fails=True).output
+    assert "v1.1.1 has the same model as v1.1.0, which is quarantined" in said
+    team.model("promote", "v1.1.1", "--to", "prod", "--force", "--reason", "the model was not at fault")
     assert team.live() == "v1.1.1"
 
 

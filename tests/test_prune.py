@@ -51,6 +51,8 @@ def test_without_yes_it_shows_what_goes_and_changes_nothing(team):
     shown = team.model("prune").output
     assert re.search(r"v1\.0\.0 +\S+ +goes +\d+ +\S+ kB", shown), shown
     assert re.search(r"v1\.1\.0 +\S+ +live in prod, one of the last 1", shown)
+    assert "rules: ever_live false, last 1, days 0, versions []" in shown
+    assert "prod could not be rolled back any more: v1.0.0 would go" in shown
     assert "nothing was deleted; to delete" in shown
     assert stored(team) == before
     assert team.tags() == tags
@@ -93,7 +95,8 @@ def test_a_pruned_version_stays_in_the_history_and_is_never_chosen_again(team):
     # v1.1.0 was judged against v1.0.0, which cannot be asked any more.
     assert "was judged against, was pruned" in team.model("verify", "v1.1.0").stdout
     refused = team.model("rollback", "--reason", "bad", fails=True).stderr
-    assert "v1.0.0 were left by a roll-back, withdrawn or pruned" in refused
+    assert "nothing good was live in prod before v1.1.0: v1.0.0 was pruned" in refused
+    assert "v1.0.0 was pruned: Test" in team.model("checkout", "v1.0.0", fails=True).stderr
     for command in (["rollback", "--to", "v1.0.0", "--reason", "bad"], ["promote", "v1.0.0", "--to", "prod"]):
         refused = team.model(*command, fails=True).stderr
         assert "v1.0.0 was pruned: Test <test@example.com>" in refused, refused
@@ -231,6 +234,16 @@ def test_a_rule_that_cannot_be_understood_deletes_nothing(team, rule):
     params.write_text(re.sub(rf"(?m)^  {key}: .*$", f"  {rule}", params.read_text(encoding="utf-8")), encoding="utf-8")
     team.git("commit", "--quiet", "--all", "--message", "By hand")
     assert f"retention.{key} is " in team.model("prune", "--yes", fails=True).stderr
+    assert stored(team) == before
+
+
+def test_rules_that_are_edited_and_not_committed_delete_nothing(team):
+    keep_only(team)
+    file = team.project / "conf" / "retention" / "default.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("versions: []", "versions: [v1.0.0]"), encoding="utf-8")
+    before = stored(team)
+    refused = team.model("prune", "--yes", fails=True).stderr
+    assert "the rules in conf/retention/default.yaml were edited, and are not in force" in refused
     assert stored(team) == before
 
 

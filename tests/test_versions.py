@@ -252,6 +252,50 @@ def test_status_names_each_fault_with_its_fix(team):
     assert json.loads(team.model("status", "--json").stdout)["latest"] == "v1.1.0"
 
 
+def test_what_is_not_here_or_of_another_commit_is_brought_not_made(team):
+    clone = team.clone()
+    said = team.model("status", cwd=clone).output
+    assert re.search(r"the workspace lacks what this commit names.*data/raw.*\n +fix: dvc pull\n", said), said
+    assert "out of date" not in said
+    team.git("switch", "--quiet", "--detach", "penguins@v1.0.0")
+    said = team.model("status").output
+    assert re.search(r"holds another commit's: .*model.*\n +fix: dvc checkout\n", said), said
+    # All of it is in the cache, so nothing is lost by going on.
+    team.model("checkout", "v1.1.0")
+    assert "up to date" in team.dvc("status")
+
+
+def test_tags_that_come_late_make_no_other_tag_wrong(team):
+    team.git("tag", "--delete", "penguins@v1.1.0")
+    said = team.model("status").output
+    assert "origin has a tag that is not here, such as penguins@v1.1.0\n    fix: git fetch --tags origin" in said
+    assert "does not count" not in said
+
+
+def test_tags_that_were_never_pushed_are_one_problem(team):
+    for tag in team.git("tag", cwd=team.origin).split():
+        team.git("tag", "--delete", tag, cwd=team.origin)
+    team.git("tag", "other", cwd=team.origin)
+    said = team.model("status").output
+    assert "penguins@v1.0.0, penguins@v1.1.0, penguins#prod#1 and 1 more are not in origin" in said
+    assert "fix: git push origin --tags" in said
+
+
+def test_a_storage_folder_that_is_away_is_told_as_such(team):
+    team.storage.rename(team.folder / "not mounted")
+    said = team.model("status").output
+    assert f"the storage folder {team.storage} is not there" in said
+    assert "lacks" not in said
+
+
+def test_a_params_file_edited_by_hand_is_told_once_with_what_works(team, edit):
+    edit(team.project / "params.yaml", "n_estimators: 200", "n_estimators: 7")
+    said = team.model("status").output
+    fix = re.search(r"n_estimators is 7, conf/ says 200\)\n +fix: (.*?), then commit", said)[1]
+    team._run("sh", "-ec", fix, cwd=team.project)
+    assert not team.git("status", "--porcelain")
+
+
 def test_a_conflicted_lock_file_is_told_with_the_way_out(team):
     team.git("switch", "--quiet", "-c", "other", "HEAD~1")
     team.change()

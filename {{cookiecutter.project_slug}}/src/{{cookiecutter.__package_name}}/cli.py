@@ -125,7 +125,9 @@ def rollback(
     stage: Annotated[str, typer.Option(help="The stage.")] = "prod",
     to: Annotated[str | None, typer.Option(help="A version that was live before.", metavar="VERSION")] = None,
     reason: Reason = "",
-    force: Force = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it may not serve the requests that the live one serves.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Put the last good version back that was live before; needs --reason."""

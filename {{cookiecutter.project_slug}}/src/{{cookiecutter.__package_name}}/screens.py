@@ -124,7 +124,8 @@ def released(done: "Released", as_json: bool) -> None:
     print(f"tag pushed to {done.remote}" if done.remote else "tag made in this clone")
     for note in done.notes:
         print(f"note: {note}")
-    print(f"\nnext: model promote {done.version} --to prod")
+    if not any("will refuse" in note for note in done.notes):
+        print(f"\nnext: model promote {done.version} --to prod")
 
 
 def moved(done: "Moved", as_json: bool) -> None:
@@ -276,7 +277,9 @@ def reproduced(found: "Comparison", as_json: bool) -> None:
     if as_json:
         json(dataclasses.asdict(found) | {"identical": found.identical})
         return
-    rows = [("" if old == new else "DIFFERS", path, old, new if old != new else "") for path, old, new in found.outputs]
+    rows = [
+        ("" if old == new else "DIFFERS", path, old, new if old != new else "same") for path, old, new in found.outputs
+    ]
     table(("", "output", "md5", "md5 now"), rows)
     if found.identical:
         print(f"{found.version}: identical, all {len(found.outputs)} outputs")
@@ -333,11 +336,12 @@ def pruned(plan: "Plan", as_json: bool) -> None:
         (
             f.version,
             f"{f.at:%Y-%m-%d}",
-            ", ".join(f.kept_by) or ("goes" if f.objects else "nothing; it is gone"),
+            ", ".join(f.kept_by) or (("went" if plan.done else "goes") if f.objects else "nothing; it has no more"),
             *((str(f.objects), size(f.bytes)) if f.objects else ("", "")),
         )
         for f in plan.fates
     ]
+    print("rules: " + ", ".join(f"{key} {jsonlib.dumps(value)}" for key, value in plan.rules.items()))
     table(("version", "released", "kept by", "objects", "frees"), rows)
     now, after = ("before", "now") if plan.done else ("now", "after")
     for place in plan.stored:
@@ -383,7 +387,8 @@ def status(found: "Status", as_json: bool) -> None:
     )
     for live in found.live:
         event = live.event
-        newer = f"; newer: {', '.join(live.newer[-3:])}" if live.newer else ""
+        older = f" and {len(live.newer) - 3} before" if len(live.newer) > 3 else ""
+        newer = f"; newer: {', '.join(live.newer[-3:])}{older}" if live.newer else ""
         since = f"since {event.at:%Y-%m-%d %H:%M} by {person(event.by)}" + (
             f" ({event.reason})" if event.reason else ""
         )

@@ -62,7 +62,7 @@ def compose(conf: Path = CONF, overrides: tuple[str, ...] = ()) -> Composed:
         missing = sorted(OmegaConf.missing_keys(composed))
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ProjectError(
-            f"{conf}/ does not compose: {str(error).strip()}{_users_of_missing_key(str(error), conf)}",
+            f"{conf}/ does not compose: {_without_paths(str(error))}{_users_of_missing_key(str(error), conf)}",
             "Hydra cannot build the configuration from these files",
             f"correct the file or the choice named above (choices stand in {conf}/config.yaml)",
         ) from error
@@ -81,6 +81,11 @@ def compose(conf: Path = CONF, overrides: tuple[str, ...] = ()) -> Composed:
     values = OmegaConf.to_container(composed)
     assert isinstance(values, dict)
     return Composed(OmegaConf.to_yaml(composed), {str(key): value for key, value in values.items()}, tuple(files))
+
+
+def _without_paths(message: str) -> str:
+    """Return Hydra's message up to where it lists the places that it searched."""
+    return message.partition("Config search path:")[0].strip()
 
 
 def _users_of_missing_key(message: str, conf: Path) -> str:

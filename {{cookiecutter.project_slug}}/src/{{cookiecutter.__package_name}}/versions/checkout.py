@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ProjectError
+from ..errors import MissingError, ProjectError
 from . import derive, dvc_repo
+from .derive import Source
 from .git import GitError, last_line
 from .progress import Say, silent
 from .project import Project, listed
@@ -67,10 +68,7 @@ def checkout(project: Project, name: str, say: Say = silent) -> CheckedOut:
                 "git commit (and dvc repro or dvc add before), or git stash, then the same command again",
             )
         source = derive.source(git, project.store, commit, project.model_path)
-        wanted = project.store.objects(source.outs)
-        bad = project.store.unsound(wanted, say(f"checking {len(wanted)} objects of {name}", len(wanted)))
-        if bad:
-            project.store.fetch(bad, say(f"fetching {len(bad)} objects", len(bad)))
+        _bring(project, source, target.removeprefix(f"{project.name}@"), say)
         say(f"checking out {name}")
         write_json(project.root / JOURNAL, {"before": here, "target": target})
         try:
@@ -83,6 +81,24 @@ def checkout(project: Project, name: str, say: Say = silent) -> CheckedOut:
         (project.root / JOURNAL).unlink(missing_ok=True)
         there = target.removeprefix(f"{project.name}@")
         return CheckedOut(there, commit, project.registry().by_commit.get(here, here), len(source.outs))
+
+
+def _bring(project: Project, source: Source, name: str, say: Say) -> None:
+    """Have every object of a commit in the cache, whole."""
+    try:
+        wanted = project.store.objects(source.outs)
+        bad = project.store.unsound(wanted, say(f"checking {len(wanted)} objects of {name}", len(wanted)))
+        if bad:
+            project.store.fetch(bad, say(f"fetching {len(bad)} objects", len(bad)))
+    except MissingError as error:
+        note = project.registry().pruned(name)
+        if note is None:
+            raise
+        raise ProjectError(
+            f"{name} was pruned: {note.by} had what is stored for it deleted on {note.at:%Y-%m-%d}",
+            error.what,
+            f"to make it again from its inputs: git switch --detach {project.name}@{name} && dvc repro --pull",
+        ) from None
 
 
 def _journal(project: Project) -> dict[str, str] | None:

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import ProjectError
 from . import derive, dvc_repo
 from .derive import Source
+from .dvc_repo import Out
 from .project import PACKAGE, Project
 from .yaml_file import read_yaml
 
@@ -120,11 +121,14 @@ def pipeline(project: Project) -> list[Problem]:
     found = lock_file(project)
     problem = stale_params(project)
     if problem:
-        fix = "dvc repro, then commit; to keep an experiment's values: model adopt EXP"
+        # A file that was edited is refused by `dvc repro`, too.
+        edited = (project.root / "params.yaml").is_file() and "params.yaml" in project.git.run(
+            "diff", "--name-only", "HEAD"
+        )
+        fix = f"{'rm params.yaml && ' * edited}dvc repro, then commit; to keep an experiment's values: model adopt EXP"
         found.append(Problem(problem, fix if project.has_conf else "correct params.yaml, then dvc repro and commit"))
     try:
-        for stage, reasons in dvc_repo.stale(project.root).items():
-            found.append(Problem(f"{stage} is out of date: {_words(reasons)}", _fix(stage)))
+        found += _stale(project)
     except ProjectError as error:
         return [*found, Problem(error.what, error.fix)]
     if not project.store.has_remote():
@@ -174,6 +178,34 @@ def stale_params(project: Project) -> str | None:
         return error.what
     changed = [f"{key} is {a!r}, conf/ says {b!r}" for key, a, b in differences(old, new)]
     return f"params.yaml is not what conf/ composes to ({'; '.join(changed[:3]) or 'other layout'})"
+
+
+def _stale(project: Project) -> list[Problem]:
+    """Name the stages that are out of date; where only `dvc checkout` or `dvc pull` was forgotten, say that alone."""
+    stale = dvc_repo.stale(project.root)
+    tracked = {out.path: out for out in project.store.outs() if out.cached}
+    changed = [_of(tracked, path) for reasons in stale.values() for path in _paths(reasons)]
+    outs = {out.path: out for out in changed if out}
+    if outs and all(changed) and not dvc_repo.unsaved(project.root):
+        names = ", ".join([*outs][:5]) + (f" and {len(outs) - 5} more" if len(outs) > 5 else "")
+        here = all(project.store.path(out.md5).exists() for out in outs.values())
+        what = f"the workspace lacks what this commit names, or holds another commit's: {names}"
+        return [Problem(what, "dvc checkout" if here else "dvc pull")]
+    return [Problem(f"{stage} is out of date: {_words(why)}", _fix(stage)) for stage, why in stale.items()]
+
+
+def _of(tracked: dict[str, Out], path: str) -> Out | None:
+    """Return the output that a path is, or is in."""
+    return tracked.get(path) or next((out for name, out in tracked.items() if path.startswith(f"{name}/")), None)
+
+
+def _paths(reasons: Any) -> list[str]:
+    """Return the paths that DVC's reasons name; a reason of another kind counts as one."""
+    found = []
+    for reason in reasons if isinstance(reasons, list) else [reasons]:
+        for paths in reason.values() if isinstance(reason, dict) else [reason]:
+            found += list(paths) if isinstance(paths, dict) else [str(paths)]
+    return found
 
 
 def _words(reasons: Any) -> str:

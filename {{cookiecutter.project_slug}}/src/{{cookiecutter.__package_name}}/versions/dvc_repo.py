@@ -90,6 +90,13 @@ class Store:
 
         try:
             return self._repo.cloud.get_remote_odb()
+        except ImportError as error:
+            package = storage.package_of(error)
+            raise ProjectError(
+                f"the package for this storage is not installed: {package}",
+                "DVC reaches each kind of storage by a package of its own",
+                f"uv add {package} (with pip: pip install {package}, and name it in pyproject.toml)",
+            ) from None
         except (DvcException, ConfigError) as error:
             raise ProjectError(
                 f"there is no usable DVC remote: {error}",
@@ -114,6 +121,11 @@ class Store:
 
     def has_remote(self) -> bool:
         return bool(self._repo.config["core"].get("remote"))
+
+    def absent_folder(self) -> Path | None:
+        """Return the folder that is the default remote, if it is one and is not there; the first push makes it."""
+        folder = Path(os.path.normpath(self.remote.path))
+        return folder if self.remote.fs.protocol == "local" and not folder.is_dir() else None
 
     def outs(self, rev: str = "") -> list[Out]:
         """Return everything that is tracked, in the workspace or at a commit."""
@@ -158,6 +170,12 @@ class Store:
             return _md5_of(self.path(oid)) == oid.removesuffix(".dir")
         except OSError:
             return False
+
+    def has(self, oid: str) -> bool:
+        """Tell whether the cache has an object, and if it is a folder, its files."""
+        if not self.is_sound(oid):
+            return False
+        return not oid.endswith(".dir") or not self.unsound(self.members(oid).values())
 
     def has_content(self, path: Path) -> bool:
         """Tell whether the cache has the content of a file, or of every file in a folder."""
@@ -217,17 +235,20 @@ class Store:
         self._each(lambda oid: self._fetch_one(oid, tick), objects, "fetched from")
 
     def _fetch_one(self, oid: str, tick: Tick) -> None:
-        target = self.path(oid)
+        target, there = self.path(oid), self.remote.oid_to_path(oid)
         self._repo.cache.local.makedirs(os.fspath(target.parent))  # for the group, if cache.shared says so
         draft = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            self.remote.fs.get_file(self.remote.oid_to_path(oid), os.fspath(draft))
+            try:
+                self.remote.fs.get_file(there, os.fspath(draft))
+            except FileNotFoundError as error:
+                raise FileNotFoundError(error.errno, "missing", there) from None  # S3's own does not name it
             found = _md5_of(draft)
             if found != oid.removesuffix(".dir"):
                 raise ProjectError(
                     f"the remote holds other bytes for {oid}: their md5 is {found}",
                     "it was damaged or replaced there; nothing was taken from it",
-                    f"delete {self.remote.oid_to_path(oid)}, then in a clone that still has it: model push --all",
+                    f"delete {there}, then in a clone that still has it: model push --all",
                 )
             draft.chmod(0o444)  # as DVC keeps its objects
             draft.replace(target)
@@ -340,7 +361,8 @@ class Store:
             raise MissingError(
                 f"an object is missing: {missing}",
                 f"it could not be {done} the remote",
-                "in a clone that still has it: model push --all (dvc push for what is not released)",
+                "dvc fetch --all-tags, if another remote has it; in a clone that still has it: model push --all "
+                "(dvc push for what is not released)",
             ) from None
         except ProjectError:
             raise
@@ -448,12 +470,19 @@ def stale(root: Path) -> dict[str, Any]:
 
 def unsaved(root: Path) -> list[str]:
     """Return the outputs and inputs of the workspace that are neither gone nor in the cache as they are."""
-    found = [
+    from dvc.repo import Repo
+
+    changed = {
         path
         for reasons in stale(root).values()
         for reason in reasons
         if isinstance(reason, dict)
         for path, state in reason.get("changed outs", {}).items()
         if state != "deleted"
-    ]
-    return sorted(found)
+    }
+    if not changed:
+        return []
+    store = Store(root)
+    outs = {PurePosixPath(os.path.relpath(out.fs_path, root)).as_posix(): out for out in Repo(str(root)).index.outs}
+    there = {path for path in changed if (root / path).exists()}
+    return sorted(path for path in there if path not in outs or not store.has(outs[path].get_hash().value))

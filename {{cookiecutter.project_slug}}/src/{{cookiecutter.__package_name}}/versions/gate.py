@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError, UnavailableError
+from ..errors import MissingError, ProjectError, UnavailableError
 from . import derive, interface, record, restore
 from .derive import Source
 from .progress import Say, silent
@@ -81,6 +81,8 @@ def judge(
         except UnavailableError:
             raise  # busy or away now: no verdict
         except ProjectError as error:
+            if isinstance(error, MissingError) and rules["incomparable"] == "refuse":
+                raise  # it can be brought back, which is better than to do without
             found.append(
                 record.Rule(
                     rule=f"comparison with {against}",

@@ -322,6 +322,7 @@ class TakenError(GitError):
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something."""
+    """Return git's own verdict, or else the last line that says something."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"
+    fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
+    return (fatal or lines or ["no reason given"])[-1]

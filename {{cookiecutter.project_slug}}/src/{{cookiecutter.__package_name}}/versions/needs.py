@@ -37,6 +37,8 @@ class Needs:
     ----------
     registry : Registry
         As it was when this was found.
+    rules : dict
+        What versions are kept by.
     objects : frozenset of str
         Everything that is needed.
     by_versions : frozenset of str
@@ -48,6 +50,7 @@ class Needs:
     """
 
     registry: Registry
+    rules: dict[str, Any]
     objects: frozenset[str]
     by_versions: frozenset[str]
     own: dict[str, frozenset[str]]
@@ -70,7 +73,8 @@ def find(project: Project, known: dict[str, frozenset[str]], say: Say) -> Needs:
         If it cannot be known: a git remote is away, or a version that is kept is damaged.
     """
     registry = _latest(project)
-    reasons = kept(registry, rules(project), dt.datetime.now(dt.UTC))
+    by = rules(project)
+    reasons = kept(registry, by, dt.datetime.now(dt.UTC))
     versions = registry.versions.values()
     refs = dict(_other_refs(project, registry))
     count = len(versions) + len(refs)
@@ -93,7 +97,7 @@ def find(project: Project, known: dict[str, frozenset[str]], say: Say) -> Needs:
         else:
             own[version.name] = mine
         tick()
-    return Needs(registry, frozenset(needed | by_versions), frozenset(by_versions), own, reasons)
+    return Needs(registry, by, frozenset(needed | by_versions), frozenset(by_versions), own, reasons)
 
 
 def kept(registry: Registry, rules: dict[str, Any], now: dt.datetime) -> dict[str, tuple[str, ...]]:
@@ -126,7 +130,7 @@ def kept(registry: Registry, rules: dict[str, Any], now: dt.datetime) -> dict[st
 
 def rules(project: Project) -> dict[str, Any]:
     """Return the config group `retention` of the commit that is checked out, checked."""
-    found = project.rules("retention")
+    found = project.rules_in_force("retention")
     file = project.place("retention", str(found.get("name", "default")))
     if not RULES.keys() <= found.keys():
         how = (

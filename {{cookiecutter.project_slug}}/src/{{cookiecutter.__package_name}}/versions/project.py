@@ -105,6 +105,21 @@ class Project:
         block = read_yaml(content, "params.yaml").get(group) if content else None
         return block if isinstance(block, dict) else {}
 
+    def rules_in_force(self, group: str) -> dict[str, Any]:
+        """Return a config group of the commit; if it was edited since, which one is meant is a `ProjectError`."""
+        found = self.rules(group)
+        changed = self.git.run("status", "--porcelain", "--", "conf", "params.yaml")
+        if not (changed and self.has_conf):
+            return found
+        composed = read_yaml(self.python(f"{PACKAGE}.pipeline.compose", "--print", "conf").encode(), "conf").get(group)
+        if composed == found:
+            return found
+        raise ProjectError(
+            f"the rules in {self.place(group, str((composed or found).get('name')))} were edited, and are not in force",
+            "what is committed counts, and params.yaml of this commit says something else",
+            "dvc repro, then git add --all && git commit; then the same command again",
+        )
+
     @contextlib.contextmanager
     def lock(self, name: str = "workspace") -> Iterator[None]:
         """Hold a lock of this clone; somebody else's is a `ProjectError`, a dead process's is none."""

@@ -1,6 +1,8 @@
 """`model promote` and `model rollback`: prove that a version works, then move the stage to it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from ..errors import ProjectError, UnavailableError
@@ -79,6 +81,8 @@ def promote(project: Project, name: str, stage: str, reason: str = "", force: bo
         remote, registry = _latest(project)
         version = registry.get(name)
         source = registry.live(stage)
+        if not force:
+            _known(project, registry, stage)
         if source == version.name:
             since = registry.live_since(stage)
             assert since is not None
@@ -141,6 +145,7 @@ def rollback(
                 release = restore.materialise(project, version, say)
                 served = _serves(project, registry, release, stage, source, force, rolls_back=True)
                 checks = [*release.checks, *served]
+                same = _same_model(project, registry, version, [source])
             except ProjectError as error:
                 # What is busy or away now may be good: an older version must not be taken for that.
                 if version is candidates[-1] or isinstance(error, UnavailableError):
@@ -148,6 +153,10 @@ def rollback(
                 notes.append(f"{version.name} was passed over: {one_line(error.what)}")
                 say(notes[-1])
                 continue
+            if same:
+                notes.append(
+                    f"{version.name} has the same model as {source}: if the model is at fault, choose with --to"
+                )
             return _move(project, registry, "rollback", stage, source, release, reason, force, checks, remote, notes)
     raise AssertionError("the last candidate returns or raises")
 
@@ -181,16 +190,45 @@ def _candidates(registry: Registry, stage: str, to: str | None) -> list[Version]
         if note:
             raise _pruned(version.name, note, stage)
         return [version]
-    good = [registry.versions[name] for name in before if not registry.quarantined_by(name)]
-    good = [version for version in good if not version.withdrawn and not registry.pruned(version.name)]
+    good = [registry.versions[name] for name in registry.good_before(stage)]
     if not good:
-        tried = f": {', '.join(before)} were left by a roll-back, withdrawn or pruned" if before else ""
+        tried = f": {', '.join(f'{name} {_why_not(registry, name)}' for name in before)}" if before else ""
         raise ProjectError(
             f"nothing good was live in {stage} before {live}{tried}",
             "a roll-back goes to what was live before and is not quarantined",
             f"model promote VERSION --to {stage}   (model history lists them)",
         )
     return good
+
+
+def _why_not(registry: Registry, name: str) -> str:
+    if registry.versions[name].withdrawn:
+        return "was withdrawn"
+    return "was left by a roll-back" if registry.quarantined_by(name) else "was pruned"
+
+
+def _known(project: Project, registry: Registry, stage: str) -> None:
+    """Refuse a new stage that is named almost as one that is there: no rule would hold in it."""
+    rules: dict[str, Any] = project.rules("stages")
+    stages = {*registry.events, *(rules.get("order") or []), *(rules.get("need_card") or [])}
+    if stage in stages:
+        return
+    near = {name.casefold(): name for name in stages}
+    meant = get_close_matches(stage.casefold(), near, n=1, cutoff=0.8)
+    if meant:
+        raise ProjectError(
+            f"there is no stage {stage}; did you mean {near[meant[0]]}?",
+            f"the rules for {near[meant[0]]} do not hold in another stage",
+            f'--to {near[meant[0]]}; if a new stage is meant: the same command with --force --reason "why"',
+        )
+
+
+def _same_model(project: Project, registry: Registry, version: Version, others: Iterable[str]) -> str | None:
+    """Return the first of other versions whose model has the same bytes."""
+    names = [name for name in others if name in registry.versions and name != version.name]
+    kept = project.records([version, *(registry.versions[name] for name in names)], lenient=True)
+    mine = kept.get(version.name)
+    return next((name for name in names if mine and name in kept and kept[name].model.md5 == mine.model.md5), None)
 
 
 def _quarantined(version: str, events: dict[str, Event], stage: str) -> ProjectError:
@@ -215,7 +253,7 @@ def _may_enter(project: Project, registry: Registry, version: Version, stage: st
     """Refuse a version that the rules keep out of a stage."""
     if version.withdrawn:
         raise ProjectError(f"{version.name} was withdrawn", "its tag was cancelled", "promote another version")
-    rules: dict[str, Any] = project.rules("stages")
+    rules = project.rules_in_force("stages")
     if not force:
         quarantine = registry.quarantined_by(version.name)
         if quarantine:
@@ -223,6 +261,15 @@ def _may_enter(project: Project, registry: Registry, version: Version, stage: st
         note = registry.pruned(version.name)
         if note:
             raise _pruned(version.name, note, stage)
+        left = [name for name in registry.versions if registry.quarantined_by(name)]
+        same = _same_model(project, registry, version, left)
+        if same:
+            error = _quarantined(same, registry.quarantined_by(same), stage)
+            raise ProjectError(
+                f"{version.name} has the same model as {same}, which is quarantined",
+                f"{error.what}; {error.why}",
+                f'if the model was not at fault: model promote {version.name} --to {stage} --force --reason "why"',
+            )
         order = rules.get("order") or []
         if stage in order and order.index(stage) > 0:
             needed = order[order.index(stage) - 1]

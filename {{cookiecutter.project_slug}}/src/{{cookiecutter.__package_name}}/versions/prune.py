@@ -12,6 +12,7 @@ somebody released or promoted meanwhile gets its objects back from the cache.
 
 import datetime as dt
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..errors import ProjectError
 from . import needs, restore
@@ -69,6 +70,8 @@ class Plan:
         Of every version.
     objects : frozenset of str
         What goes.
+    rules : dict
+        What was asked for.
     stored : tuple of Stored
         Remote and cache.
     tag : str or None
@@ -83,6 +86,7 @@ class Plan:
 
     fates: tuple[Fate, ...]
     objects: frozenset[str]
+    rules: dict[str, Any]
     stored: tuple[Stored, ...]
     tag: str | None = None
     done: bool = False
@@ -167,7 +171,13 @@ def _plan(project: Project, known: dict[str, frozenset[str]], say: Say) -> Plan:
         Stored(place, sum(there.values()), sum(size for oid, size in there.items() if oid in counted))
         for place, there in places.items()
     )
-    return Plan(tuple(fates), frozenset(counted), stored, notes=tuple(notes))
+    rules = {key: found.rules[key] for key in needs.RULES}
+    goes = {fate.version for fate in fates if not fate.kept_by}
+    for stage in found.registry.events:
+        good = found.registry.good_before(stage)
+        if good and goes.issuperset(good):
+            notes.append(f"{stage} could not be rolled back any more: {', '.join(good)} would go")
+    return Plan(tuple(fates), frozenset(counted), rules, stored, notes=tuple(notes))
 
 
 def _note(project: Project, plan: Plan, reason: str, say: Say) -> str | None:
@@ -186,7 +196,7 @@ def _note(project: Project, plan: Plan, reason: str, say: Say) -> str | None:
             "kind": "prune",
             "versions": goes,
             "bytes": frees,
-            "rules": needs.rules(project),
+            "rules": plan.rules,
             "reason": one_line(reason),
             "actor": git.identity(),
             "where": where(),

@@ -172,6 +172,11 @@ class Registry:
         """The highest version of each released commit."""
         return {version.commit: version.name for version in self.versions.values()}
 
+    def good_before(self, stage: str) -> list[str]:
+        """Return what a stage may be rolled back to, the one that was live last first."""
+        before = (self.versions[name] for name in self.previously_live(stage) if not self.quarantined_by(name))
+        return [version.name for version in before if not version.withdrawn and not self.pruned(version.name)]
+
     def stages_of(self, version: str) -> list[str]:
         """Return the stages in which a version is live."""
         return [stage for stage in self.events if self.live(stage) == version]

@@ -245,7 +245,10 @@ def _notes(project: Project, source: derive.Source, remote: str | None, made: re
     todo = card.placeholders(project.git, source.commit)
     stages: Any = project.rules("stages").get("need_card") or []
     if todo and stages:
-        notes.append(f"docs/model_card.md is not written yet, so {', '.join(stages)} will refuse this version")
+        notes.append(
+            f"docs/model_card.md is not written yet, so {', '.join(stages)} will refuse this version: "
+            "write it, git commit, and model release makes the next one"
+        )
     return notes
 
 

@@ -60,7 +60,13 @@ def status(project: Project, say: Say = silent) -> Status:
             if held and version.key > registry.version_key(held) and not version.withdrawn
         ]
         live.append(Live(stage, held, moves[-1], tuple(newer)))
-    problems = [*_tags(known), *checks.repository(project)]
+    remote = project.git.remote()
+    there = project.git.remote_tags(remote) if remote else {}
+    mine = project.git.tag_names("refs/tags")
+    late = [name for name in there if name.startswith((f"{project.name}@", f"{project.name}#")) and name not in mine]
+    # A tag that seems wrong may only lack what was not fetched yet.
+    problems = [_late(remote, late)] if remote and late else _tags(known)
+    problems += checks.repository(project)
     if project.git.branch() is None and here is None:
         problems.append(
             Problem("HEAD is detached: new commits would belong to no branch", "git switch main, or model checkout -")
@@ -70,7 +76,7 @@ def status(project: Project, say: Say = silent) -> Status:
             problems += checks.pipeline(project)
         except ProjectError as error:
             problems.append(Problem(error.what, error.fix))
-    problems += _unpushed(project, known) + _unrestorable(project, known)
+    problems += _unpushed(project, known, remote, there) + _unrestorable(project, known)
     unique = {problem.what: problem for problem in problems}
     return Status(project.name, next(reversed(known.versions), None), here, tuple(live), tuple(unique.values()))
 
@@ -85,9 +91,12 @@ def _tags(known: Registry) -> list[Problem]:
     ]
 
 
-def _unpushed(project: Project, known: Registry) -> list[Problem]:
-    git = project.git
-    remote = git.remote()
+def _late(remote: str, late: list[str]) -> Problem:
+    many = f"{len(late)} tags that are" if len(late) > 1 else "a tag that is"
+    return Problem(f"{remote} has {many} not here, such as {late[0]}", f"git fetch --tags {remote}")
+
+
+def _unpushed(project: Project, known: Registry, remote: str | None, there: dict[str, str]) -> list[Problem]:
     if remote is None:
         return [
             Problem(
@@ -95,42 +104,30 @@ def _unpushed(project: Project, known: Registry) -> list[Problem]:
                 "git remote add origin URL && git push origin main --tags",
             )
         ]
-    there = git.remote_tags(remote)
     if not there:
         if known.versions:
             return [
                 Problem(
-                    f"{remote} lists no tags: it is empty, or does not answer",
-                    f"git fetch {remote}; if it is empty: git push {remote} main --tags",
+                    f"{remote} lists no tags: it has none yet, or does not answer",
+                    f"git fetch {remote}; if it has none: git push {remote} --tags",
                 )
             ]
         return []
     mine = {f"{project.name}@{v.name}": v.tag for v in known.versions.values()}
-    found = [
-        Problem(f"{name} is not in {remote}", f"git push {remote} 'refs/tags/{name}'")
-        for name in mine
-        if name not in there
-    ]
+    ours = [*mine, *(event.tag_name for moves in known.events.values() for event in moves)]
+    ours += [note.tag_name for note in known.prunes]
+    lacking = [name for name in ours if name not in there]
+    found = []
+    if lacking:
+        names = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+        pushes = " ".join(shlex.quote(f"refs/tags/{name}") for name in lacking)
+        what = f"{names} {'is' if len(lacking) == 1 else 'are'} not in {remote}"
+        found.append(Problem(what, f"git push {remote} {pushes if len(lacking) <= 3 else '--tags'}"))
     found += [
         Problem(f"{name} in {remote} is another tag than the one here", f"model verify {name.rpartition('@')[2]}")
         for name, tag in mine.items()
         if there.get(name, tag) != tag
     ]
-    events = [event.tag_name for moves in known.events.values() for event in moves]
-    found += [
-        Problem(f"{name} is not in {remote}", f"git push {remote} 'refs/tags/{name}'")
-        for name in events
-        if name not in there
-    ]
-    here = git.tag_names("refs/tags")
-    unknown = [name for name in there if name.startswith((f"{project.name}@", f"{project.name}#")) and name not in here]
-    if unknown:
-        found.append(
-            Problem(
-                f"{remote} has {len(unknown)} tags that are not here, such as {unknown[0]}",
-                f"git fetch --tags {remote}",
-            )
-        )
     return found
 
 
@@ -140,6 +137,13 @@ def _unrestorable(project: Project, known: Registry) -> list[Problem]:
     found: list[Problem] = []
     if not project.store.has_remote():
         return found
+    try:
+        folder = project.store.absent_folder()
+    except ProjectError as error:
+        return [Problem(error.what, error.fix)]
+    if wanted and folder:
+        fix = "mount it, or say where it is now: dvc remote modify storage url FOLDER"
+        return [Problem(f"the storage folder {folder} is not there: no version can be restored elsewhere", fix)]
     for name in wanted:
         try:
             kept = project.record(known.versions[name])

@@ -1,5 +1,6 @@
 """Faults of a storage service in words: which it is, why it stops the work, and what to type."""
 
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -73,6 +74,12 @@ SILENT = (
     "it is down, or its address or the network is wrong; it was tried several times (AWS_MAX_ATTEMPTS says how often)",
     f"look at the address with dvc config --list, mend the connection, {AGAIN}",
 )
+
+
+def package_of(error: ImportError) -> str:
+    """Return the package that DVC misses: `dvc-s3` for a bucket."""
+    found = re.search(r"requires '([\w-]+)'", str(error))
+    return found[1] if found else str(error)
 
 
 def errors() -> tuple[type[BaseException], ...]:
