@@ -25,6 +25,8 @@ LONG = (
     "test_clean_environment.py",
     "test_adopting.py",
     "test_cruft.py",
+    "test_team.py",
+    "test_storage.py",
 )
 
 

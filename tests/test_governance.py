@@ -105,6 +105,7 @@ def test_the_governance_page_does_what_it_says(team, run, edit):
     assert "v1.1.0 was withdrawn" in team.model("promote", "v1.1.0", "--to", "prod", fails=True).output
     assert "prod: nothing since" in do(retire)
     do(sign)
+    team.change()  # with the model that was left by a roll-back, the next version would be refused, too
     edit(team.project / "conf" / "stages" / "default.yaml", "sign_tags: false", "sign_tags: true")
     do(["uv run dvc repro --quiet", "git add --all", "git commit --quiet --message 'Sign'", "git push --quiet"])
     protect(team)

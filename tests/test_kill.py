@@ -132,7 +132,7 @@ def test_release(team_once, run, environment, tmp_path, killer):
     def prepare(team):
         team.document()
         objects = team.objects("HEAD")
-        for name in ("model.skops", "golden.json", ".dir"):  # something to send
+        for name in ("model.skops", ".dir"):  # something to send
             remove(cached(team.storage, objects[name]))
 
     walk(team_once, run, environment, tmp_path, killer, ["release"], prepare, check)

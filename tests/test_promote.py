@@ -119,7 +119,7 @@ def test_a_version_that_cannot_be_restored_is_passed_over_and_named(team):
 
 
 def test_a_version_that_is_busy_is_not_passed_over(team):
-    team.change()
+    team.document()
     team.model("release")
     team.model("promote", "latest", "--to", "prod")
     before = team.tags()

@@ -89,23 +89,23 @@ def test_a_merge_that_people_must_decide_says_what_is_theirs_to_decide(team):
 def test_a_clone_that_lags_behind_fetches_before_it_moves_anything(team):
     """It knows neither the newest version nor that the stage moved; its tags come late, with the command."""
     late = team.clone()
-    team.change()
+    team.document()
     team.model("release")
-    team.model("promote", "v1.2.0", "--to", "prod")
-    assert "v1.2.0" not in team.git("tag", cwd=late)
+    team.model("promote", "v1.1.1", "--to", "prod")
+    assert "v1.1.1" not in team.git("tag", cwd=late)
     assert "has 2 tags that are not here" in team.model("status", cwd=late).output
     # A promotion of what is live: refused with who did it.
-    refused = team.model("promote", "v1.2.0", "--to", "prod", cwd=late, fails=True).stderr
-    assert "v1.2.0 is live in prod already" in refused
+    refused = team.model("promote", "v1.1.1", "--to", "prod", cwd=late, fails=True).stderr
+    assert "v1.1.1 is live in prod already" in refused
     # A roll-back leaves the version that is live in truth, not the one that was known here.
-    assert "prod: v1.1.0 is live, was v1.2.0" in team.model("rollback", "--reason", "late", cwd=late).stdout
+    assert "prod: v1.1.0 is live, was v1.1.1" in team.model("rollback", "--reason", "late", cwd=late).stdout
     # A release from the old commit is told that it is one already; a new one gets a number after the newest.
     assert "this commit is v1.1.0 already" in team.model("release", cwd=late, fails=True).stderr
     team.document(cwd=late)
     refused = team.model("release", cwd=late, fails=True).stderr
     assert "origin/main has commits that are not here" in refused
     assert "git pull" in refused
-    assert "v1.3.0" not in team.tags(cwd=team.origin)
+    assert "v1.1.2" not in team.tags(cwd=team.origin)
 
 
 def test_a_branch_that_was_force_pushed_takes_no_version_with_it(team):

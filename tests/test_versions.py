@@ -257,6 +257,14 @@ def test_what_is_not_here_or_of_another_commit_is_brought_not_made(team):
     said = team.model("status", cwd=clone).output
     assert re.search(r"the workspace lacks what this commit names.*data/raw.*\n +fix: dvc pull\n", said), said
     assert "out of date" not in said
+    # What is here as its .dvc file says, and not trained on yet, is no such thing.
+    with (team.project / "data" / "raw" / "penguins.csv").open("a", encoding="utf-8") as table:
+        table.write("Gentoo,Biscoe,45.1,14.5,215,5000,male,2010\n")
+    team.dvc("add", "data/raw")
+    said = team.model("status").output
+    assert re.search(r"prepare is out of date: .*data/raw.*\n +fix: dvc repro", said), said
+    team.git("restore", ".")
+    team.dvc("checkout")
     team.git("switch", "--quiet", "--detach", "penguins@v1.0.0")
     said = team.model("status").output
     assert re.search(r"holds another commit's: .*model.*\n +fix: dvc checkout\n", said), said

@@ -184,9 +184,10 @@ def _stale(project: Project) -> list[Problem]:
     """Name the stages that are out of date; where only `dvc checkout` or `dvc pull` was forgotten, say that alone."""
     stale = dvc_repo.stale(project.root)
     tracked = {out.path: out for out in project.store.outs() if out.cached}
-    changed = [_of(tracked, path) for reasons in stale.values() for path in _paths(reasons)]
-    outs = {out.path: out for out in changed if out}
-    if outs and all(changed) and not dvc_repo.unsaved(project.root):
+    named = [entry for reasons in stale.values() for entry in _paths(reasons)]
+    outs = {path: tracked[path] for kind, path in named if kind == "changed outs" and path in tracked}
+    # An input that is as its .dvc file says, and other than it was trained on, is a reason to train.
+    if outs and all(_is_in(outs, path) for _, path in named) and not dvc_repo.unsaved(project.root):
         names = ", ".join([*outs][:5]) + (f" and {len(outs) - 5} more" if len(outs) > 5 else "")
         here = all(project.store.path(out.md5).exists() for out in outs.values())
         what = f"the workspace lacks what this commit names, or holds another commit's: {names}"
@@ -194,17 +195,16 @@ def _stale(project: Project) -> list[Problem]:
     return [Problem(f"{stage} is out of date: {_words(why)}", _fix(stage)) for stage, why in stale.items()]
 
 
-def _of(tracked: dict[str, Out], path: str) -> Out | None:
-    """Return the output that a path is, or is in."""
-    return tracked.get(path) or next((out for name, out in tracked.items() if path.startswith(f"{name}/")), None)
+def _is_in(outs: dict[str, Out], path: str) -> bool:
+    return path in outs or any(path.startswith(f"{name}/") for name in outs)
 
 
-def _paths(reasons: Any) -> list[str]:
-    """Return the paths that DVC's reasons name; a reason of another kind counts as one."""
+def _paths(reasons: Any) -> list[tuple[str, str]]:
+    """Return the kind and the path of each of DVC's reasons; a reason of another form counts as a path."""
     found = []
     for reason in reasons if isinstance(reasons, list) else [reasons]:
-        for paths in reason.values() if isinstance(reason, dict) else [reason]:
-            found += list(paths) if isinstance(paths, dict) else [str(paths)]
+        for kind, paths in reason.items() if isinstance(reason, dict) else [("", reason)]:
+            found += [(kind, path) for path in (paths if isinstance(paths, dict) else [str(paths)])]
     return found
 
 

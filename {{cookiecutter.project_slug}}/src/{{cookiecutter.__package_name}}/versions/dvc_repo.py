@@ -124,7 +124,7 @@ class Store:
 
     def absent_folder(self) -> Path | None:
         """Return the folder that is the default remote, if it is one and is not there; the first push makes it."""
-        folder = Path(os.path.normpath(self.remote.path))
+        folder = Path(os.path.normpath(self.remote.path)).parents[1]  # of files/md5
         return folder if self.remote.fs.protocol == "local" and not folder.is_dir() else None
 
     def outs(self, rev: str = "") -> list[Out]:

@@ -37,8 +37,6 @@ class Needs:
     ----------
     registry : Registry
         As it was when this was found.
-    rules : dict
-        What versions are kept by.
     objects : frozenset of str
         Everything that is needed.
     by_versions : frozenset of str
@@ -50,19 +48,20 @@ class Needs:
     """
 
     registry: Registry
-    rules: dict[str, Any]
     objects: frozenset[str]
     by_versions: frozenset[str]
     own: dict[str, frozenset[str]]
     reasons: dict[str, tuple[str, ...]]
 
 
-def find(project: Project, known: dict[str, frozenset[str]], say: Say) -> Needs:
+def find(project: Project, rules: dict[str, Any], known: dict[str, frozenset[str]], say: Say) -> Needs:
     """Find out what every version and everything else needs, here and in the git remotes, as they are now.
 
     Parameters
     ----------
     project : Project
+    rules : dict
+        The config group `retention`.
     known : dict
         Filled with what each commit needs, which never changes: for the next look.
     say : callable
@@ -73,8 +72,7 @@ def find(project: Project, known: dict[str, frozenset[str]], say: Say) -> Needs:
         If it cannot be known: a git remote is away, or a version that is kept is damaged.
     """
     registry = _latest(project)
-    by = rules(project)
-    reasons = kept(registry, by, dt.datetime.now(dt.UTC))
+    reasons = kept(registry, rules, dt.datetime.now(dt.UTC))
     versions = registry.versions.values()
     refs = dict(_other_refs(project, registry))
     count = len(versions) + len(refs)
@@ -97,7 +95,7 @@ def find(project: Project, known: dict[str, frozenset[str]], say: Say) -> Needs:
         else:
             own[version.name] = mine
         tick()
-    return Needs(registry, by, frozenset(needed | by_versions), frozenset(by_versions), own, reasons)
+    return Needs(registry, frozenset(needed | by_versions), frozenset(by_versions), own, reasons)
 
 
 def kept(registry: Registry, rules: dict[str, Any], now: dt.datetime) -> dict[str, tuple[str, ...]]:
@@ -128,7 +126,7 @@ def kept(registry: Registry, rules: dict[str, Any], now: dt.datetime) -> dict[st
     return found
 
 
-def rules(project: Project) -> dict[str, Any]:
+def rules_of(project: Project) -> dict[str, Any]:
     """Return the config group `retention` of the commit that is checked out, checked."""
     found = project.rules_in_force("retention")
     file = project.place("retention", str(found.get("name", "default")))

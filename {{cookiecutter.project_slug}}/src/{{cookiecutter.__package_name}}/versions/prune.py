@@ -11,12 +11,15 @@ somebody released or promoted meanwhile gets its objects back from the cache.
 """
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ..errors import ProjectError
 from . import needs, restore
 from .git import GitError, TakenError, last_line
+from .needs import Needs
 from .progress import Say, silent
 from .project import Project, event_message, one_line, where
 from .registry import PRUNED
@@ -122,16 +125,17 @@ def prune(project: Project, reason: str = "", yes: bool = False, say: Say = sile
         version that is kept is damaged. Nothing has been deleted then.
     """
     with project.lock():
-        known: dict[str, frozenset[str]] = {}
-        first = _plan(project, known, say)
+        rules = needs.rules_of(project)
+        look = partial(needs.find, project, rules, {}, say)
+        first = _plan(project, rules, look, say)
         if not yes:
             return first
         tag = _note(project, first, reason, say) if first.objects else None
-        plan = _only(first, _plan(project, known, say)) if first.objects else first
+        plan = _only(first, _plan(project, rules, look, say)) if first.objects else first
         objects = sorted(plan.objects)
         if objects:
             project.store.remove_from_remote(objects, say(f"deleting {len(objects)} objects", len(objects)))
-        back, lost = _give_back(project, plan, known, say)
+        back, lost = _give_back(project, plan, look, say)
         registry = project.registry()
         for name in plan.goes:
             restore.remove(project, registry.versions[name])
@@ -148,9 +152,9 @@ def _only(first: Plan, second: Plan) -> Plan:
     return replace(second, fates=fates, objects=first.objects & second.objects)
 
 
-def _plan(project: Project, known: dict[str, frozenset[str]], say: Say) -> Plan:
+def _plan(project: Project, rules: dict[str, Any], look: Callable[[], Needs], say: Say) -> Plan:
     """Say what goes and what that frees."""
-    found = needs.find(project, known, say)
+    found = look()
     say("looking at what is stored")
     store, notes = project.store, []
     places = {store.place: store.stored()}
@@ -171,13 +175,13 @@ def _plan(project: Project, known: dict[str, frozenset[str]], say: Say) -> Plan:
         Stored(place, sum(there.values()), sum(size for oid, size in there.items() if oid in counted))
         for place, there in places.items()
     )
-    rules = {key: found.rules[key] for key in needs.RULES}
+    asked = {key: rules[key] for key in needs.RULES}
     goes = {fate.version for fate in fates if not fate.kept_by}
     for stage in found.registry.events:
         good = found.registry.good_before(stage)
         if good and goes.issuperset(good):
             notes.append(f"{stage} could not be rolled back any more: {', '.join(good)} would go")
-    return Plan(tuple(fates), frozenset(counted), rules, stored, notes=tuple(notes))
+    return Plan(tuple(fates), frozenset(counted), asked, stored, notes=tuple(notes))
 
 
 def _note(project: Project, plan: Plan, reason: str, say: Say) -> str | None:
@@ -225,7 +229,7 @@ def _range(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
-def _give_back(project: Project, plan: Plan, known: dict[str, frozenset[str]], say: Say) -> tuple[frozenset[str], int]:
+def _give_back(project: Project, plan: Plan, look: Callable[[], Needs], say: Say) -> tuple[frozenset[str], int]:
     """Send what kept versions need and the remote lacks, by whatever came between; then free the cache of the rest.
 
     Returns
@@ -236,7 +240,7 @@ def _give_back(project: Project, plan: Plan, known: dict[str, frozenset[str]], s
         How many objects are not here either.
     """
     store = project.store
-    found = needs.find(project, known, say)
+    found = look()
     lacking = found.by_versions - store.stored().keys()
     back = frozenset(oid for oid in lacking if store.is_sound(oid))
     if back:
