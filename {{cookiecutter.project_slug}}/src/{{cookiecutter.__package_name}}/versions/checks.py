@@ -188,7 +188,8 @@ def _stale(project: Project) -> list[Problem]:
     outs = {path: tracked[path] for kind, path in named if kind == "changed outs" and path in tracked}
     # An input that is as its .dvc file says, and other than it was trained on, is a reason to train.
     if outs and all(_is_in(outs, path) for _, path in named) and not dvc_repo.unsaved(project.root):
-        names = ", ".join([*outs][:5]) + (f" and {len(outs) - 5} more" if len(outs) > 5 else "")
+        first = sorted(outs, key=lambda path: not outs[path].is_input)[:5]
+        names = ", ".join(first) + (f" and {len(outs) - 5} more" if len(outs) > 5 else "")
         here = all(project.store.path(out.md5).exists() for out in outs.values())
         what = f"the workspace lacks what this commit names, or holds another commit's: {names}"
         return [Problem(what, "dvc checkout" if here else "dvc pull")]
