@@ -21,8 +21,8 @@ def run(*command: object, cwd: Path) -> str:
         "PYTHONPATH": str(cwd / "src"),
         "DVC_NO_ANALYTICS": "1",
         "LANG": "C.UTF-8",
-        # Where packages come from, for the part that installs a peer.
-        **{key: value for key, value in os.environ.items() if key.startswith(("UV_", "PIP_", "SSL_"))},
+        # Where packages come from, for the part that installs a peer; the key of the part with a bucket.
+        **{key: value for key, value in os.environ.items() if key.startswith(("UV_", "PIP_", "SSL_", "AWS_"))},
     }
     words = [str(word) for word in command]
     done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)

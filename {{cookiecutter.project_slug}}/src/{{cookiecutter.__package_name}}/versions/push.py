@@ -8,7 +8,7 @@ another storage has the same address.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..errors import ProjectError
+from ..errors import ProjectError, UnavailableError
 from .dvc_repo import Out
 from .progress import Say, silent
 from .project import Project, listed
@@ -38,7 +38,7 @@ class Pushed:
 
 
 def versions(project: Project, chosen: Sequence[Version], registry: Registry, say: Say = silent) -> Iterator[Pushed]:
-    """Send what the remote lacks of versions, one after the other; what fails for one leaves the others."""
+    """Send what the remote lacks of versions, one after the other; what one version lacks leaves the others."""
     for version in chosen:
         if registry.pruned(version.name):
             yield Pushed(version.name, pruned=True)
@@ -46,6 +46,8 @@ def versions(project: Project, chosen: Sequence[Version], registry: Registry, sa
         try:
             sent, objects = everything(project, project.store.outs(version.commit), say)
             yield Pushed(version.name, sent, objects)
+        except UnavailableError:
+            raise  # so it would be with each
         except ProjectError as error:
             yield Pushed(version.name, fault=error)
 

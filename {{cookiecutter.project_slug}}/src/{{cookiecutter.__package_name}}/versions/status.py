@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 
-from ..errors import ProjectError
+from ..errors import ProjectError, UnavailableError
 from . import checks, registry
 from .checks import Problem
 from .progress import Say, silent
@@ -150,6 +150,8 @@ def _unrestorable(project: Project, known: Registry) -> list[Problem]:
             store = project.store
             objects = {kept.model.md5, *store.members(kept.model.md5).values()}
             lacking = store.lacking(objects)
+        except UnavailableError as error:
+            return [Problem(error.what, error.fix)]  # so it would be with each
         except ProjectError as error:
             found.append(Problem(f"{name} cannot be restored: {error.what}", error.fix))
             continue
