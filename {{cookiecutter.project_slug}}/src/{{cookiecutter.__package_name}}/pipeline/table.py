@@ -6,7 +6,6 @@ header is not counted.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow.parquet
 
 from ..errors import ProjectError
 from .config import ColumnType, Data, nearest
+from . import values
 from .csv_file import read_csv
 
 #: Beside the table a folder may hold these; they are passed over.
@@ -25,17 +25,8 @@ NOT_DATA = re.compile(r"^(\.|readme|licen[cs]e|copying|source)|\.(md|dvc|gitigno
 CSV_SUFFIXES = (".csv", ".tsv")
 #: A column is held to be of a type when this share of its values is; the rest is then refused.
 MOSTLY = 0.9
-#: Codes, not quantities: 00420, and whole numbers with more digits than a float holds.
-CODE = r"^[+-]?(0[0-9]+|[0-9]{16,})$"
-ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
-#: Resolution of dates: fine enough for any log, wide enough for the years 1 to 9999.
-TIMESTAMP = pa.timestamp("us")
-ARROW_TYPES: dict[str, pa.DataType] = {
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "category": pa.string(),
-    "date": TIMESTAMP,
-}
+#: The types that a column of text can turn out to have, in the order in which they are tried.
+GUESSED: tuple[ColumnType, ...] = ("boolean", "number", "date")
 
 
 @dataclass(frozen=True)
@@ -216,74 +207,23 @@ def _typed(
         pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type)
     ):
         return _from_parquet_type(column, name, declared, conf_file, origins)
-    text = pc.utf8_trim_whitespace(column.cast(pa.string()).combine_chunks())
-    text = pc.if_else(pc.is_in(text, pa.array(["", *data.missing])), pa.scalar(None, pa.string()), text)
+    text = values.cleaned(column.cast(pa.string()).combine_chunks(), data.missing)
     if text.null_count == len(text):
         return pa.nulls(len(text)), "empty"
-    fits: dict[ColumnType, Callable[[pa.Array], pa.Array]] = {
-        "boolean": lambda t: pc.is_in(pc.utf8_lower(t), pa.array(["true", "false"])),
-        "number": lambda t: _is_number(t, data.decimal),
-        "date": lambda t: _is_date(t, data.date_format),
-    }
     if declared:
-        order: list[ColumnType] = [declared] if declared in fits else []
+        order = [declared] if declared in GUESSED else []
     else:
-        order = list(fits)
+        order = list(GUESSED)
     for kind in order:
-        # A missing value counts neither for nor against.
-        good = pc.if_else(pc.is_valid(text), fits[kind](text), pa.scalar(None, pa.bool_()))
+        good = values.fits(text, kind, data.decimal, data.date_format)
         share = pc.mean(good.cast(pa.float64())).as_py() or 0.0
         if share == 1.0:
-            if not declared and kind == "number" and pc.any(pc.match_substring_regex(text, CODE)).as_py():
+            if not declared and kind == "number" and pc.any(pc.match_substring_regex(text, values.CODE)).as_py():
                 break
-            return _convert(text, kind, data), kind
+            return values.converted(text, kind, data.decimal, data.date_format), kind
         if declared or (share >= MOSTLY and kind != "boolean"):
             _refuse_value(text, good, name, kind, declared is not None, data, conf_file, origins)
     return text, "category"
-
-
-def _is_number(text: pa.Array, decimal: str) -> pa.Array:
-    """Tell for each text whether it is a number that a float can hold."""
-    point = re.escape(decimal)
-    looks = pc.match_substring_regex(text, rf"^[+-]?([0-9]+{point}?[0-9]*|{point}[0-9]+)([eE][+-]?[0-9]+)?$")
-    # Only an exponent or hundreds of digits can exceed the range; then 1e400 would be read as infinite.
-    if not pc.any(pc.match_substring_regex(text, "[eE]|[0-9]{300,}")).as_py():
-        return looks
-    numbers = _as_numbers(pc.if_else(looks, text, pa.scalar(None, pa.string())), decimal)
-    return pc.and_(looks, pc.fill_null(pc.is_finite(numbers), True))
-
-
-def _as_numbers(text: pa.Array, decimal: str) -> pa.Array:
-    """Convert texts that look like numbers."""
-    text = pc.replace_substring(text, decimal, ".") if decimal != "." else text
-    return pc.replace_substring_regex(text, r"^\+", "").cast(pa.float64())
-
-
-def _is_date(text: pa.Array, date_format: str | None) -> pa.Array:
-    """Tell for each text whether it is a date."""
-    if date_format is None:
-        looks = pc.match_substring_regex(text, ISO_DATE)
-        if not pc.any(looks).as_py():
-            return looks
-        return pc.and_(looks, pc.is_valid(_parse_dates(pc.if_else(looks, text, pa.scalar(None, pa.string())), None)))
-    return pc.is_valid(_parse_dates(text, date_format))
-
-
-def _parse_dates(text: pa.Array, date_format: str | None) -> pa.Array:
-    """Parse dates; what is none becomes null. A time zone is taken into account: the result is in UTC."""
-    import pandas as pd
-
-    parsed = pd.to_datetime(text.to_pandas(), format=date_format or "ISO8601", errors="coerce", utc=True)
-    return pa.array(parsed.dt.tz_localize(None).astype("datetime64[us]"), TIMESTAMP, from_pandas=True)
-
-
-def _convert(text: pa.Array, kind: ColumnType, data: Data) -> pa.Array:
-    """Convert texts that are known to fit."""
-    if kind == "boolean":
-        return pc.equal(pc.utf8_lower(text), "true")
-    if kind == "date":
-        return _parse_dates(text, data.date_format)
-    return _as_numbers(text, data.decimal)
 
 
 def _refuse_value(
@@ -325,14 +265,14 @@ def _from_parquet_type(
     plain = column.type
     kind: ColumnType
     if pa.types.is_boolean(plain):
-        kind, values = "boolean", column
+        kind, typed = "boolean", column
     elif pa.types.is_temporal(plain):
-        kind, values = "date", column.cast(TIMESTAMP, safe=False)
+        kind, typed = "date", column.cast(values.TIMESTAMP, safe=False)
     else:
-        kind, values = "number", column.cast(pa.float64(), safe=False)
+        kind, typed = "number", column.cast(pa.float64(), safe=False)
         # Not-a-number is how a missing number is written by many programs.
-        values = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
-        infinite = pc.indices_nonzero(pc.fill_null(pc.is_inf(values), False))
+        typed = pc.if_else(pc.is_nan(typed), pa.scalar(None, pa.float64()), typed)
+        infinite = pc.indices_nonzero(pc.fill_null(pc.is_inf(typed), False))
         if len(infinite):
             raise ProjectError(
                 f"{place(origins, infinite[0].as_py())}, column {name!r} is infinite",
@@ -347,6 +287,6 @@ def _from_parquet_type(
             "a Parquet column brings its type; only `category` can be asked for instead",
             f"take {name!r} out of `types` in {conf_file}, or write the file with that type",
         )
-    if values.null_count == len(values):
-        return pa.nulls(len(values)), "empty"
-    return values, kind
+    if typed.null_count == len(typed):
+        return pa.nulls(len(typed)), "empty"
+    return typed, kind

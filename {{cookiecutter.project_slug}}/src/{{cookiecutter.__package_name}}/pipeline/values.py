@@ -1,0 +1,81 @@
+"""Turn the text of raw values into what the model sees: the one place that does so, for every column type.
+
+`table` reads files with it, `columns` the rows of a request: the same text is
+the same value in both.
+"""
+
+import re
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .config import ColumnType
+
+#: Codes, not quantities: 00420, and whole numbers with more digits than a float holds.
+CODE = r"^[+-]?(0[0-9]+|[0-9]{16,})$"
+ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+#: Resolution of dates: fine enough for any log, wide enough for the years 1 to 9999.
+TIMESTAMP = pa.timestamp("us")
+
+
+def cleaned(text: pa.Array, missing: list[str]) -> pa.Array:
+    """Return texts without the white space around them; those that stand for a missing value become null."""
+    text = pc.utf8_trim_whitespace(text)
+    return pc.if_else(pc.is_in(text, pa.array(["", *missing])), pa.scalar(None, pa.string()), text)
+
+
+def fits(text: pa.Array, kind: ColumnType, decimal: str, date_format: str | None) -> pa.Array:
+    """Tell for each text whether it is a value of a type; null for a missing one, which counts neither way."""
+    if kind == "boolean":
+        good = pc.is_in(pc.utf8_lower(text), pa.array(["true", "false"]))
+    elif kind == "number":
+        good = _is_number(text, decimal)
+    elif kind == "date":
+        good = _is_date(text, date_format)
+    else:
+        good = pc.is_valid(text)
+    return pc.if_else(pc.is_valid(text), good, pa.scalar(None, pa.bool_()))
+
+
+def converted(text: pa.Array, kind: ColumnType, decimal: str, date_format: str | None) -> pa.Array:
+    """Convert texts that are known to fit."""
+    if kind == "boolean":
+        return pc.equal(pc.utf8_lower(text), "true")
+    if kind == "date":
+        return _parse_dates(text, date_format)
+    return _as_numbers(text, decimal) if kind == "number" else text
+
+
+def _is_number(text: pa.Array, decimal: str) -> pa.Array:
+    """Tell for each text whether it is a number that a float can hold."""
+    point = re.escape(decimal)
+    looks = pc.match_substring_regex(text, rf"^[+-]?([0-9]+{point}?[0-9]*|{point}[0-9]+)([eE][+-]?[0-9]+)?$")
+    # Only an exponent or hundreds of digits can exceed the range; then 1e400 would be read as infinite.
+    if not pc.any(pc.match_substring_regex(text, "[eE]|[0-9]{300,}")).as_py():
+        return looks
+    numbers = _as_numbers(pc.if_else(looks, text, pa.scalar(None, pa.string())), decimal)
+    return pc.and_(looks, pc.fill_null(pc.is_finite(numbers), True))
+
+
+def _as_numbers(text: pa.Array, decimal: str) -> pa.Array:
+    """Convert texts that look like numbers."""
+    text = pc.replace_substring(text, decimal, ".") if decimal != "." else text
+    return pc.replace_substring_regex(text, r"^\+", "").cast(pa.float64())
+
+
+def _is_date(text: pa.Array, date_format: str | None) -> pa.Array:
+    """Tell for each text whether it is a date."""
+    if date_format is None:
+        looks = pc.match_substring_regex(text, ISO_DATE)
+        if not pc.any(looks).as_py():
+            return looks
+        return pc.and_(looks, pc.is_valid(_parse_dates(pc.if_else(looks, text, pa.scalar(None, pa.string())), None)))
+    return pc.is_valid(_parse_dates(text, date_format))
+
+
+def _parse_dates(text: pa.Array, date_format: str | None) -> pa.Array:
+    """Parse dates; what is none becomes null. A time zone is taken into account: the result is in UTC."""
+    import pandas as pd
+
+    parsed = pd.to_datetime(text.to_pandas(), format=date_format or "ISO8601", errors="coerce", utc=True)
+    return pa.array(parsed.dt.tz_localize(None).astype("datetime64[us]"), TIMESTAMP, from_pandas=True)
