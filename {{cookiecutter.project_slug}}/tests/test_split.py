@@ -18,7 +18,7 @@ def as_table(pipeline, **columns):
         for name, c in zip(arrow.column_names, arrow.columns, strict=True)
     }
     origin = pipeline.table.Origin("file.csv", 0, arrow.num_rows)
-    return pipeline.table.Table(arrow, types, (origin,))
+    return pipeline.table.Table(arrow, types, (origin,), arrow)
 
 
 numbers = st.one_of(st.none(), st.floats(-1e9, 1e9), st.just(-0.0))

@@ -57,11 +57,11 @@ def compare(
 def main() -> None:
     asked = json.load(sys.stdin)
     table_columns = columns.read(Path(asked["columns"]))
-    table = columns.frame(pd.read_parquet(asked["table"]), table_columns)
+    table = columns.prepared(pd.read_parquet(asked["table"]), table_columns)
     truth = table[columns.target(table_columns).name]
     classes = None
     if columns.target(table_columns).type == "category":
-        known = {str(label) for path in (asked["ours"], asked["theirs"]) for label in _classes(Path(path))}
+        known = {label for side in ("ours", "theirs") for label in _classes(Path(asked[side]))}
         classes = sorted({*known, *truth.unique()})
     pair = [predictions.read(Path(asked[side]), truth, classes) for side in ("ours", "theirs")]
     groups: dict[str, dict[str, Any]] = {name: slices(table, name) for name in asked["slices"] if name in table}
@@ -71,9 +71,11 @@ def main() -> None:
 
 
 def _classes(path: Path) -> list[str]:
+    """Return the classes that a file of predictions knows, and those that it predicts."""
     import pyarrow.parquet as pq
 
-    return [name.partition(": ")[2] for name in pq.read_schema(path).names if ": " in name]
+    table = pq.read_table(path)
+    return [*predictions.classes(table.column_names), *table[predictions.PREDICTED].unique().to_pylist()]
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ class Data(Strict):
     target: str
     id: list[str]
     leave_out: list[str]
+    private: list[str] = []
     types: dict[str, ColumnType]
     rules: dict[str, Rule]
     rows_without_target: Literal["drop", "refuse"]

@@ -20,14 +20,14 @@ def read_csv(file: Path, data: Data, conf_file: str) -> pa.Table:
     ----------
     file : Path
     data : Data
-        Says how the file is encoded and separated, and what stands for a missing value.
+        Says how the file is encoded and separated.
     conf_file : str
         The file that holds `data`, for error messages.
 
     Returns
     -------
     pyarrow.Table
-        Text columns; missing values are null.
+        Text columns; empty values are null. What stands for a missing value is still text.
     """
     raw = file.read_bytes()
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -61,7 +61,7 @@ def read_csv(file: Path, data: Data, conf_file: str) -> pa.Table:
             parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
                 column_types={name: pa.string() for name in header},
-                null_values=["", *data.missing],
+                null_values=[""],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=True,
                 check_utf8=False,

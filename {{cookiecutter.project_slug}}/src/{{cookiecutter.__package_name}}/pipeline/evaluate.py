@@ -1,15 +1,17 @@
 """Stage `evaluate`: judge the model on rows that it was not trained on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import ProjectError
 from . import columns, config, environment, interface, metrics, model_file, plots, predictions, stage
+from .answers import Answers, answer
 from .columns import Column
 from .compute import pinned
 from .metrics import Classification, Floats, Regression
@@ -31,33 +33,23 @@ def score(model: Any, table: pd.DataFrame, table_columns: list[Column]) -> Class
     model : estimator
         A fitted pipeline.
     table : DataFrame of shape (n_rows, n_columns)
-        As `columns.frame` returns it, target included.
+        As `columns.prepared` returns it, target included.
     table_columns : list of Column
     """
     target = columns.target(table_columns)
-    inputs = table[[column.name for column in columns.features(table_columns)]]
-    if target.type == "number":
-        return Regression(
-            table[target.name].to_numpy(), np.asarray(model.predict(inputs), dtype=np.float64).reshape(-1)
-        )
-    labels = [str(label) for label in model.classes_]
-    position = {label: number for number, label in enumerate(labels)}
-    predicted = np.array([position[str(label)] for label in model.predict(inputs)], dtype=np.intp)
+    found = answer(model, table[[column.name for column in columns.features(table_columns)]], target.type)
+    if found.labels is None:
+        return Regression(table[target.name].to_numpy(), found.predicted)
+    position = {label: number for number, label in enumerate(found.labels)}
     truth = table[target.name].map(position).to_numpy(dtype=np.intp)
-    probabilities = None
-    if hasattr(model, "predict_proba"):
-        probabilities = np.asarray(model.predict_proba(inputs), dtype=np.float64)
-    scores = probabilities if probabilities is not None else _decision(model, inputs, predicted, len(labels))
-    return Classification(labels, truth, predicted, probabilities, scores)
+    return Classification(found.labels, truth, found.predicted, found.probabilities, found.scores)
 
 
-def _decision(model: Any, inputs: pd.DataFrame, predicted: NDArray[np.intp], n_classes: int) -> Floats:
-    """Return scores that rank rows for each class, of an estimator without probabilities."""
-    if not hasattr(model, "decision_function"):
-        one_hot: Floats = np.eye(n_classes)[predicted]
-        return one_hot
-    scores = np.asarray(model.decision_function(inputs), dtype=np.float64)
-    return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
+def answered(scores: Classification | Regression) -> Answers:
+    """Return the predictions without the truth."""
+    if isinstance(scores, Regression):
+        return Answers(None, scores.predicted)
+    return Answers(scores.labels, scores.predicted, scores.probabilities, scores.scores)
 
 
 def baseline(described: dict[str, Any], scores: Classification | Regression) -> Classification | Regression:
@@ -162,7 +154,7 @@ def headline(results: dict[str, dict[str, Any]], primary: str) -> dict[str, Any]
 
 
 def judge(
-    parts: Iterable[str], prepared: Path, task: config.Task, compute: config.Compute
+    parts: Iterable[str], prepared: Path, task: config.Task, compute: config.Compute, ids: Sequence[str] = ()
 ) -> tuple[Classification | Regression, dict[str, dict[str, Any]]]:
     """Judge the model by parts of the prepared table; write `evaluation.json` and the predictions for `test`.
 
@@ -174,6 +166,8 @@ def judge(
         The folder of the prepared table.
     task : Task
     compute : Compute
+    ids : sequence of str
+        Columns that tell the rows apart; they stand beside the predictions.
 
     Returns
     -------
@@ -188,13 +182,17 @@ def judge(
     results, judged = {}, {}
     for part in parts:
         path = prepared / f"{part}.parquet"
-        table = columns.frame(pd.read_parquet(path), table_columns)
+        table = columns.prepared(pd.read_parquet(path), table_columns)
         columns.validate(table, table_columns, str(path), described["output"].get("classes"))
         with pinned(compute):
             judged[part] = score(model, table, table_columns)
         dummy = baseline(described, judged[part])
         results[part] = evaluate(judged[part], dummy, table, task, compute.seed)
-    predictions.write(judged["test"], PREDICTIONS)
+        if part == "test":
+            raw = pq.read_table(prepared / "raw_test.parquet", columns=list(ids))
+            truth = {columns.target(table_columns).name: table[columns.target(table_columns).name]}
+            beside = {**predictions.identifiers(raw), **truth}
+            predictions.write(answered(judged[part]), PREDICTIONS, beside)
     level = {"level": task.bootstrap.level, "resamples": task.bootstrap.resamples}
     interface.write({"intervals": level, **results}, Path("evaluation.json"))
     return judged["test"], results
@@ -203,7 +201,7 @@ def judge(
 def main() -> None:
     environment.check(environment.read())
     params = config.read_params()
-    judged, results = judge(("test", "validation"), PREPARED, params.task, params.compute)
+    judged, results = judge(("test", "validation"), PREPARED, params.task, params.compute, params.data.id)
     plots.write(judged, Path("plots"))
     few = headline(results, params.task.metric)
     interface.write(few, Path("metrics.json"))

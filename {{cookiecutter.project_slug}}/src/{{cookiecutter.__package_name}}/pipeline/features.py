@@ -33,7 +33,8 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         parts = []
         for name in X.columns:
             dates = X[name]
-            days = (dates - pd.Timestamp(0)) / pd.Timedelta(days=1)
+            # In microseconds: pandas' own difference counts in nanoseconds, which end in the year 2262.
+            days = pd.Series((dates.to_numpy("datetime64[us]") - np.datetime64(0, "us")) / np.timedelta64(1, "D"))
             parts += [days, dates.dt.year, dates.dt.month, dates.dt.day_of_week, dates.dt.hour]
         return np.column_stack([part.to_numpy(dtype="float64", na_value=np.nan) for part in parts])
 

@@ -6,7 +6,8 @@ template shows them at work.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas.api import types
 
-from . import columns, config, environment, interface
-from .columns import Column
+from . import columns, config, environment, interface, spelling
+from .columns import Column, Reading
 from .compute import pinned
 from .evaluate import judge
 from .train import write
 
 
-def tables(parts: Mapping[str, pd.DataFrame], target: str, folder: Path) -> None:
+def tables(parts: Mapping[str, pd.DataFrame], target: str, folder: Path, private: Collection[str] = ()) -> None:
     """Write the rows that a model is trained on and judged by.
 
     Parameters
@@ -34,19 +35,34 @@ def tables(parts: Mapping[str, pd.DataFrame], target: str, folder: Path) -> None
     folder : Path
         An output of the stage. Where it is not `data/prepared`, `params.yaml`
         says so: `data: {prepared: FOLDER}`.
+    private : collection of str
+        Columns whose values must not travel with the model.
     """
     task = config.read_rules().task.name
     train = parts["train"]
-    chosen = [Column(str(name), _kind(train[name]), "feature") for name in train.columns if name != target]
-    chosen.append(Column(target, "category" if task == "classification" else "number", "target"))
+    chosen = [_column(train[name], "feature", _kind(train[name]), private) for name in train.columns if name != target]
+    chosen.append(_column(train[target], "target", "category" if task == "classification" else "number", private))
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in parts.items():
         table = columns.frame(rows, chosen)
         columns.validate(table, chosen, f"{folder / name}.parquet")
         _to_parquet(pa.Table.from_pandas(table, preserve_index=False), folder / f"{name}.parquet")
+        if name == "test":  # another version may take the same columns with other types
+            truths = {column.name: "boolean" for column in chosen if column.type == "boolean"}
+            as_given = pa.Table.from_pandas(table.astype(truths), preserve_index=False)
+            _to_parquet(as_given, folder / "raw_test.parquet")
     _to_parquet(pa.table({}), folder / "left_out.parquet")
     columns.write(chosen, folder / "columns.json")
     interface.write({"rows": {name: len(rows) for name, rows in parts.items()}}, folder / "summary.json")
+
+
+def _column(values: "pd.Series[Any]", role: columns.Role, kind: config.ColumnType, private: Collection[str]) -> Column:
+    """Describe a column; a text that stands for a missing value has been read by whoever made the rows."""
+    column = Column(str(values.name), kind, role, Reading(missing=()), private=values.name in private)
+    if kind != "category":
+        return column
+    texts = pa.array(columns.frame(values.to_frame(), [column])[column.name], pa.string(), from_pandas=True)
+    return replace(column, reading=Reading(missing=(), spelling=spelling.of_texts(texts)))
 
 
 def _kind(values: "pd.Series[Any]") -> config.ColumnType:
@@ -75,7 +91,7 @@ def train(estimator: Any, folder: Path) -> None:
     environment.check(environment.read())
     compute = config.read_rules().compute
     table_columns = columns.read(folder / "columns.json")
-    table = columns.frame(pd.read_parquet(folder / "train.parquet"), table_columns)
+    table = columns.prepared(pd.read_parquet(folder / "train.parquet"), table_columns)
     start = time.perf_counter()
     with pinned(compute, compute.jobs):
         features = [column.name for column in columns.features(table_columns)]

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..errors import ProjectError
-from . import columns
+from . import columns, privacy
+from .answers import answer
 from .columns import Column
 
 #: More categories than this are counted, not listed.
@@ -46,7 +48,9 @@ def describe(train: pd.DataFrame, table_columns: list[Column], model: Any, file:
         counts = values.value_counts()
         summary: dict[str, Any] = {"classes": {label: int(counts[label]) for label in output["classes"]}}
     else:
-        summary = {"mean": float(values.mean()), "min": float(values.min()), "max": float(values.max())}
+        summary = {"mean": float(values.mean())}
+        if not target.private:
+            summary |= {"min": float(values.min()), "max": float(values.max())}
     return {
         "schema": 1,
         "inputs": [_input(train[column.name], column) for column in columns.features(table_columns)],
@@ -58,39 +62,66 @@ def describe(train: pd.DataFrame, table_columns: list[Column], model: Any, file:
 
 def _input(values: "pd.Series[Any]", column: Column) -> dict[str, Any]:
     present = values.dropna()
-    entry: dict[str, Any] = {"name": column.name, "type": column.type, "missing": int(len(values) - len(present))}
-    if column.type in ("number", "date") and len(present):
+    entry = columns.to_json(column)
+    del entry["role"]
+    entry["missing"] = int(len(values) - len(present))
+    if column.type in ("number", "date") and len(present) and not column.private:
         entry["min"], entry["max"] = _json(present.min()), _json(present.max())
     if column.type == "category":
         categories = sorted(present.unique())
-        entry["categories"] = len(categories) if len(categories) > LISTED_CATEGORIES else categories
+        counted = len(categories) > LISTED_CATEGORIES or privacy.is_personal(values, column)
+        entry["categories"] = len(categories) if counted else categories
     return entry
+
+
+def inputs(described: dict[str, Any]) -> list[Column]:
+    """Return the columns that a described model takes; `columns.frame` reads raw rows with them."""
+    return [columns.from_json(entry, "feature") for entry in described["inputs"]]
 
 
 def golden(rows: pd.DataFrame, table_columns: list[Column], model: Any) -> dict[str, Any]:
     """Choose rows and note what the model predicts for them.
 
-    Rows spread evenly over the training rows, and one in which every value is
-    missing, if the model takes that.
+    Rows spread evenly over the training rows, with made-up values where a
+    column is personal; and one in which every value is missing, if the model
+    takes that. They hold what the model sees, not raw values.
     """
-    features = columns.features(table_columns)
-    chosen = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int))]
-    inputs = [{c.name: _json(row[c.name]) for c in features} for _, row in chosen.iterrows()]
+    features, kind = columns.features(table_columns), columns.target(table_columns).type
+    chosen = np.unique(np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int))
+    by_column = {c.name: _golden_values(rows[c.name], c, chosen) for c in features}
+    listed = [{name: found[place] for name, found in by_column.items()} for place in range(len(chosen))]
+    empty = [*listed, dict.fromkeys(by_column)]
     try:
-        empty = [*inputs, dict.fromkeys(inputs[0])]
-        answers = predict(model, columns.frame(empty, features))
-        inputs = empty
-    except ValueError:  # a pipeline of your own making need not fill in missing values
-        answers = predict(model, columns.frame(inputs, features))
-    return {"rows": inputs, "tolerance": TOLERANCE, **answers}
+        answers = predict(model, _prepared(empty, features), kind)
+    except (ValueError, ProjectError):  # your own pipeline need not fill in missing values
+        return {"rows": listed, "tolerance": TOLERANCE, **predict(model, _prepared(listed, features), kind)}
+    return {"rows": empty, "tolerance": TOLERANCE, **answers}
 
 
-def predict(model: Any, rows: pd.DataFrame) -> dict[str, Any]:
+def _golden_values(values: "pd.Series[Any]", column: Column, chosen: NDArray[np.intp]) -> list[Any]:
+    """Return the values of some rows, ready for JSON; made up where the column is personal."""
+    found = [None if pd.isna(value) else value for value in values.iloc[chosen]]
+    if privacy.is_personal(values, column):
+        span = (values.min(), values.max()) if column.type == "date" else (None, None)
+        found = [
+            value if value is None else privacy.made_up(value, column, row, span) for row, value in enumerate(found)
+        ]
+    return [bool(value) if column.type == "boolean" and value is not None else _json(value) for value in found]
+
+
+def _prepared(listed: list[dict[str, Any]], features: list[Column]) -> pd.DataFrame:
+    return columns.prepared(pd.DataFrame(listed, dtype=object), features)
+
+
+def predict(model: Any, rows: pd.DataFrame, kind: str) -> dict[str, Any]:
     """Return predictions, and probabilities where the model gives them, ready for JSON."""
-    predictions = [_json(value) for value in model.predict(rows)]
-    if not hasattr(model, "predict_proba"):
-        return {"predictions": predictions}
-    return {"predictions": predictions, "probabilities": np.asarray(model.predict_proba(rows), dtype=float).tolist()}
+    found = answer(model, rows, kind)
+    if found.labels is None:
+        return {"predictions": found.predicted.tolist()}
+    predictions = {"predictions": [found.labels[position] for position in found.predicted]}
+    if found.probabilities is None:
+        return predictions
+    return {**predictions, "probabilities": found.probabilities.tolist()}
 
 
 def replay(model: Any, described: dict[str, Any], kept: dict[str, Any]) -> None:
@@ -104,8 +135,7 @@ def replay(model: Any, described: dict[str, Any], kept: dict[str, Any]) -> None:
     kept : dict
         The golden rows with their predictions.
     """
-    features = [Column(entry["name"], entry["type"], "feature") for entry in described["inputs"]]
-    now = predict(model, columns.frame(kept["rows"], features))
+    now = predict(model, _prepared(kept["rows"], inputs(described)), described["output"]["type"])
     for key in ("predictions", "probabilities"):
         if key not in kept:
             continue

@@ -35,18 +35,18 @@ class Classification:
     truth, predicted : ndarray of int, shape (n_rows,)
         Positions in `labels`.
     probabilities : ndarray of float, shape (n_rows, k), or None
-    scores : ndarray of float, shape (n_rows, k)
-        What ranks the rows for each class; the probabilities if there are any.
+    scores : ndarray of float, shape (n_rows, k), or None
+        What ranks the rows for each class; the probabilities if there are any. Without them there is no ROC AUC.
     """
 
     labels: list[str]
     truth: NDArray[np.intp]
     predicted: NDArray[np.intp]
     probabilities: Floats | None
-    scores: Floats
+    scores: Floats | None
 
     def __post_init__(self) -> None:
-        ranks = [_ranks(self.scores[:, k]) for k in range(len(self.labels))]
+        ranks = None if self.scores is None else [_ranks(self.scores[:, k]) for k in range(len(self.labels))]
         object.__setattr__(self, "_ranks", ranks)
 
     @property
@@ -56,7 +56,8 @@ class Classification:
     def take(self, rows: NDArray[np.intp]) -> "Classification":
         """Return the same for some of the rows."""
         probabilities = None if self.probabilities is None else self.probabilities[rows]
-        return Classification(self.labels, self.truth[rows], self.predicted[rows], probabilities, self.scores[rows])
+        scores = None if self.scores is None else self.scores[rows]
+        return Classification(self.labels, self.truth[rows], self.predicted[rows], probabilities, scores)
 
     def confusion(self, weights: Floats) -> Floats:
         """Return the weight of each (true, predicted) pair, shape (k, k)."""
@@ -86,6 +87,8 @@ class Classification:
         It is the chance that a row of the class outranks a row of the rest,
         ties counted half (Mann and Whitney, 1947).
         """
+        if self.scores is None:
+            return float("nan")
         groups, n_groups = self._ranks[k]  # type: ignore[attr-defined]
         positive = np.bincount(groups, weights=weights * (self.truth == k), minlength=n_groups)
         negative = np.bincount(groups, weights=weights, minlength=n_groups) - positive

@@ -74,12 +74,16 @@ def _write_regression(scores: Regression, folder: Path) -> None:
 
 def roc_curve(scores: Classification, k: int) -> Floats:
     """Return false and true positive rates of class k against the rest, shape (n_points, 2)."""
+    if scores.scores is None:
+        return np.empty((0, 2))
     true_positives, false_positives = _cumulative(scores, k)
     return _thin(np.column_stack([_share(false_positives), _share(true_positives)]))
 
 
 def precision_recall_curve(scores: Classification, k: int) -> Floats:
     """Return recall and precision of class k, shape (n_points, 2)."""
+    if scores.scores is None:
+        return np.empty((0, 2))
     true_positives, false_positives = _cumulative(scores, k)
     found = true_positives + false_positives
     precision = np.divide(true_positives, found, out=np.ones_like(found), where=found > 0)
@@ -102,6 +106,7 @@ def calibration_curve(scores: Classification, k: int) -> Floats:
 
 def _cumulative(scores: Classification, k: int) -> tuple[Floats, Floats]:
     """Return true and false positives as the threshold falls from above the highest score."""
+    assert scores.scores is not None
     values, is_k = scores.scores[:, k], scores.truth == k
     order = np.argsort(-values, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)  # one point for each distinct score

@@ -1,33 +1,65 @@
 """Predictions as a table: one row for each row that was predicted, in its order."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
+from .answers import Answers
 from .metrics import Classification, Floats, Regression
 
 PREDICTED = "predicted"
+#: Whole numbers as everybody writes them, that 64 bits hold.
+WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
 
 
-def write(scores: Classification | Regression, path: Path) -> None:
+def write(found: Answers, path: Path, beside: Mapping[str, Any]) -> None:
     """Write predictions to a Parquet file.
 
-    `predicted` holds the class or the number. A classifier's file also has a
-    column for each class: `probability: NAME`, or `score: NAME` where it only ranks.
+    First what tells the rows apart, and the truth, under their own names. Then
+    `predicted`: the class or the number. A classifier's file also has a column
+    for each class: `probability: NAME`, or `score: NAME` where it only ranks.
+
+    Parameters
+    ----------
+    found : Answers
+    path : Path
+    beside : mapping of str to array
+        Other columns of the same rows. One whose name is taken gets ` (raw)` behind it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(scores, Regression):
-        columns = {PREDICTED: pa.array(scores.predicted)}
+    if found.labels is None:
+        answers = {PREDICTED: pa.array(found.predicted)}
     else:
-        kind = "score" if scores.probabilities is None else "probability"
-        labels = pa.array(scores.labels)
-        columns = {PREDICTED: labels.take(pa.array(scores.predicted))}
-        columns |= {f"{kind}: {name}": pa.array(scores.scores[:, k]) for k, name in enumerate(scores.labels)}
-    pa.parquet.write_table(pa.table(columns), path, compression="zstd")
+        answers = {PREDICTED: pa.array(found.labels).take(pa.array(found.predicted))}
+        kind = "score" if found.probabilities is None else "probability"
+        if found.scores is not None:
+            answers |= {f"{kind}: {name}": pa.array(found.scores[:, k]) for k, name in enumerate(found.labels)}
+    first = {f"{name} (raw)" if name in answers else name: values for name, values in beside.items()}
+    pa.parquet.write_table(pa.table({**first, **answers}), path, compression="zstd")
+
+
+def identifiers(table: pa.Table) -> dict[str, pa.Array]:
+    """Return the columns of raw rows that tell them apart; texts that are all whole numbers become numbers."""
+    found = {}
+    for name in table.column_names:
+        column = table[name]
+        if pa.types.is_string(column.type):
+            looks = pc.fill_null(pc.match_substring_regex(column, WHOLE), True)
+            column = column.cast(pa.int64()) if pc.all(looks).as_py() else column
+        found[name] = column
+    return found
+
+
+def classes(names: list[str]) -> list[str]:
+    """Return the classes that a file of predictions with these columns has a probability or a score for."""
+    answers = names[names.index(PREDICTED) + 1 :]
+    return [name.partition(": ")[2] for name in answers]
 
 
 def read(path: Path, truth: "pd.Series[Any]", classes: list[str] | None) -> Classification | Regression:
@@ -39,13 +71,16 @@ def read(path: Path, truth: "pd.Series[Any]", classes: list[str] | None) -> Clas
     truth : Series of shape (n_rows,)
     classes : list of str or None
         All classes that may be true or predicted; None for a regressor. A
-        class that the file does not know has probability 0.
+        class that the file does not know has probability 0. A file may hold
+        neither probabilities nor scores.
     """
     table = pd.read_parquet(path)
+    table = table[list(table.columns[list(table.columns).index(PREDICTED) :])]
     if classes is None:
         return Regression(truth.to_numpy(np.float64), table[PREDICTED].to_numpy(np.float64))
     position = {label: number for number, label in enumerate(classes)}
     ranks = any(str(name).startswith("score: ") for name in table.columns)
+    known = len(table.columns) > 1
     kind, absent = ("score", -np.inf) if ranks else ("probability", 0.0)
     scores: Floats = np.full((len(table), len(classes)), absent)
     for label, k in position.items():
@@ -55,6 +90,6 @@ def read(path: Path, truth: "pd.Series[Any]", classes: list[str] | None) -> Clas
         classes,
         truth.map(position).to_numpy(dtype=np.intp),
         table[PREDICTED].map(position).to_numpy(dtype=np.intp),
-        None if ranks else scores,
-        scores,
+        None if ranks or not known else scores,
+        scores if known else None,
     )

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ..errors import ProjectError
-from . import columns, config, environment, split, stage, table
+from . import columns, config, environment, spelling, split, stage, table
 from .columns import Column
 
 OUT = Path("data/prepared")
@@ -18,11 +18,15 @@ OUT = Path("data/prepared")
 
 @dataclass(frozen=True)
 class Prepared:
-    """The split table; each part an Arrow table with the same columns, and the test rows' other columns."""
+    """The split table; each part an Arrow table with the same columns, and the test rows' other columns.
+
+    `raw_test` are the test rows as the files hold them, whatever type this version gives their columns.
+    """
 
     columns: list[Column]
     parts: dict[str, pa.Table]
     left_out: pa.Table
+    raw_test: pa.Table
     raw: dict[str, int]
     notes: list[str]
 
@@ -57,7 +61,7 @@ def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared
         if kind == "empty":
             notes.append(f"column {name!r} has no values and is left out")
             continue
-        chosen.append(Column(name, kind, "feature"))  # type: ignore[arg-type]
+        chosen.append(_column(raw, name, "feature", data))
         _note_poor_column(kept[name], name, kind, conf_file, notes)
     if not chosen:
         raise ProjectError(
@@ -65,8 +69,8 @@ def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared
             "every column is the target, an id, left out or empty",
             f"take a column out of `id` or `leave_out` in {conf_file}",
         )
-    target_type = "category" if task.name == "classification" else "number"
-    chosen.append(Column(data.target, target_type, "target"))  # type: ignore[arg-type]
+    target_type: config.ColumnType = "category" if task.name == "classification" else "number"
+    chosen.append(Column(data.target, target_type, "target", private=data.target in data.private))
     parts = split.assign(raw, how, data.id, data.target)[has_target.to_numpy(zero_copy_only=False)]
     split.check_parts(parts, how)
     whole = kept.select([column.name for column in chosen])
@@ -75,7 +79,20 @@ def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared
     notes.append(", ".join(f"{name}: {part.num_rows} rows" for name, part in result.items()))
     size = {"files": len(raw.origins), "rows": raw.arrow.num_rows, "columns": raw.arrow.num_columns}
     other = kept.drop_columns([column.name for column in chosen]).filter(pa.array(parts == split.PARTS.index("test")))
-    return Prepared(chosen, result, other, size, notes)
+    raw_test = raw.raw.filter(has_target).filter(pa.array(parts == split.PARTS.index("test")))
+    return Prepared(chosen, result, other, raw_test, size, notes)
+
+
+def _column(raw: table.Table, name: str, role: columns.Role, data: config.Data) -> Column:
+    """Describe a column with all that is needed to read its raw values again."""
+    kind = raw.types[name]
+    how = spelling.Spelling()
+    if kind == "category":
+        type_ = raw.raw.schema.field(name).type
+        is_text = pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_)
+        how = spelling.of_texts(raw.arrow[name]) if is_text else spelling.of_type(type_)
+    reading = columns.Reading(tuple(data.missing), data.decimal, data.date_format, how)
+    return Column(name, kind, role, reading, private=name in data.private)  # type: ignore[arg-type]
 
 
 def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: str, notes: list[str]) -> pa.Array:
@@ -211,7 +228,7 @@ def main() -> None:
     params = config.read_params()
     prepared = prepare(params.data, params.task, params.split)
     OUT.mkdir(parents=True, exist_ok=True)
-    for name, part in {**prepared.parts, "left_out": prepared.left_out}.items():
+    for name, part in {**prepared.parts, "left_out": prepared.left_out, "raw_test": prepared.raw_test}.items():
         # pandas' own metadata is left out: it holds versions and would tie the bytes to them.
         pa.parquet.write_table(
             part.replace_schema_metadata(None).combine_chunks(), OUT / f"{name}.parquet", compression="zstd"

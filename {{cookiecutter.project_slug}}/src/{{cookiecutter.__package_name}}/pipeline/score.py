@@ -1,55 +1,81 @@
 """Predict the rows of a table with the model of this folder: `python -m PACKAGE.pipeline.score TABLE OUT`.
 
-The gate runs it in the release directory of another version, to judge two
-models by the same rows.
+TABLE is a CSV or Parquet file with raw rows, read as the training files were;
+it need not hold the target. OUT is a Parquet file: the `id` columns, then the
+predictions, row by row. The gate runs it in the release directory of another
+version, to judge two models by the same rows.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ..errors import ProjectError
-from . import columns, compute, config, evaluate, interface, model_file, predictions, stage
-from .columns import Column
+from . import columns, compute, config, interface, model_file, predictions, stage
+from .answers import answer
+from .csv_file import read_csv
+
+CSV_SUFFIXES = (".csv", ".tsv")
+#: What reading a CSV file as text asks for, where `params.yaml` does not say it.
+CSV: dict[str, Any] = {
+    "name": "rows", "path": "", "target": "", "id": [], "leave_out": [], "types": {}, "rules": {},
+    "rows_without_target": "drop", "missing": [], "encoding": "utf-8", "separator": None, "decimal": ".",
+    "date_format": None,
+}  # fmt: skip
 
 
-def score(folder: Path, table: pd.DataFrame, out: Path) -> None:
+def score(folder: Path, table: pa.Table, out: Path) -> None:
     """Write the predictions of the model in a folder for every row of a table.
 
     Parameters
     ----------
     folder : Path
         Holds `model/` and `params.yaml`.
-    table : DataFrame of shape (n_rows, n_columns)
-        Needs the columns that the model takes, and its target.
+    table : pyarrow.Table of shape (n_rows, n_columns)
+        Raw rows, with the columns that the model takes.
     out : Path
     """
     described = interface.read(folder / "model" / "interface.json")
     model = model_file.load(folder / "model" / "model.skops", described["file"])
-    taken = [Column(entry["name"], entry["type"], "feature") for entry in described["inputs"]]
-    target = described["output"]
-    if target["name"] not in table:
+    rows = columns.frame(table, interface.inputs(described))
+    params = folder / "params.yaml"
+    with compute.pinned(config.read_rules(params).compute):
+        found = answer(model, rows, described["output"]["type"])
+    ids = [name for name in _data(params).get("id", []) if name in table.column_names]
+    predictions.write(found, out, predictions.identifiers(table.select(ids)))
+
+
+def read(file: Path, params: Path) -> pa.Table:
+    """Read raw rows from a Parquet file, or from a CSV file as `params.yaml` says that CSV files are written."""
+    try:
+        if file.suffix.lower() not in CSV_SUFFIXES:
+            return pq.read_table(file)
+        keys = ("encoding", "separator")
+        how = {key: value for key, value in _data(params).items() if key in keys}
+        return read_csv(file, config.Data(**{**CSV, **how}), str(params))
+    except FileNotFoundError:
+        raise ProjectError(f"{file} is missing", "it should hold the rows to predict", "correct the path") from None
+    except (pa.ArrowInvalid, OSError) as error:
         raise ProjectError(
-            f"the table has no column {target['name']!r}",
-            "that is what this model predicts",
-            "models with different targets cannot be compared",
-        )
-    rows = columns.frame(table, taken)
-    # The truth plays no part here: any known class will do.
-    stand_in = target["classes"][0] if "classes" in target else 0.0
-    rows[target["name"]] = stand_in
-    with compute.pinned(config.read_rules(folder / "params.yaml").compute):
-        judged = evaluate.score(model, rows, [*taken, Column(target["name"], target["type"], "target")])
-    predictions.write(judged, out)
+            f"{file} is not a Parquet file: {error}", "it cannot be read", "name a .csv, .tsv or .parquet file"
+        ) from None
+
+
+def _data(params: Path) -> dict[str, Any]:
+    """Return the block `data` of `params.yaml`; your own pipeline need not have one."""
+    block = config.read_yaml(params).get("data")
+    return block if isinstance(block, dict) else {}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("table", type=Path)
-    parser.add_argument("out", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path, help="a .csv, .tsv or .parquet file")
+    parser.add_argument("out", type=Path, help="the .parquet file to write")
     arguments = parser.parse_args()
-    score(Path(), pd.read_parquet(arguments.table), arguments.out)
+    score(Path(), read(arguments.table, config.PARAMS_FILE), arguments.out)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def run(main: Callable[[], None]) -> None:
     own = Path("src", *module.split(".")).with_suffix(".py")
     if own.is_file() and not own.samefile(main.__code__.co_filename):
         path = os.pathsep.join(filter(None, (str(Path("src").resolve()), os.environ.get("PYTHONPATH"))))
-        command = [sys.executable, "-m", module]
+        command = [sys.executable, "-m", module, *sys.argv[1:]]
         again = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)  # noqa: S603 (itself)
         sys.exit(again.returncode)
     try:

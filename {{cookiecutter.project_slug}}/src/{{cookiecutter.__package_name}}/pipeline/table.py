@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ..errors import ProjectError
+from . import spelling, values
 from .config import ColumnType, Data, nearest
-from . import values
 from .csv_file import read_csv
 
 #: Beside the table a folder may hold these; they are passed over.
@@ -50,11 +50,14 @@ class Table:
     types : dict of str to str
         `number`, `boolean`, `category`, `date` or `empty` for each column.
     origins : tuple of Origin
+    raw : pyarrow.Table
+        The same rows as the files hold them: text, or the types of Parquet.
     """
 
     arrow: pa.Table
     types: dict[str, str]
     origins: tuple[Origin, ...]
+    raw: pa.Table
 
     def place(self, row: int) -> str:
         """Return `file, row N` for a row of the whole table (counted from 0)."""
@@ -119,7 +122,7 @@ def read(data: Data, conf_file: str) -> Table:
     typed, types = {}, {}
     for name in columns:
         typed[name], types[name] = _typed(whole[name], name, data, conf_file, origins)
-    return Table(pa.table(typed), types, origins)
+    return Table(pa.table(typed), types, origins, whole)
 
 
 def find_files(folder: Path, conf_file: str) -> list[Path]:
@@ -151,7 +154,7 @@ def find_files(folder: Path, conf_file: str) -> list[Path]:
 
 def _known_columns(data: Data, columns: list[str], conf_file: str) -> None:
     """Refuse a configuration that names a column which the table does not have."""
-    named = {"target": [data.target], "id": data.id, "leave_out": data.leave_out}
+    named = {"target": [data.target], "id": data.id, "leave_out": data.leave_out, "private": data.private}
     named |= {"types": list(data.types), "rules": list(data.rules)}
     for key, names in named.items():
         for name in names:
@@ -280,7 +283,7 @@ def _from_parquet_type(
                 "write a number, or leave the value empty",
             )
     if declared == "category":
-        return column.cast(pa.string()), "category"
+        return spelling.spelled(values.normalised(column), spelling.of_type(plain)), "category"
     if declared and declared != kind:
         raise ProjectError(
             f"{conf_file}: types says {name!r} is a {declared}, its Parquet type is {plain}",

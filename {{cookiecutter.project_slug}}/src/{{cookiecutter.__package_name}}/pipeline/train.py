@@ -18,7 +18,7 @@ def train(table: Any, table_columns: list[columns.Column], params: config.Config
     Parameters
     ----------
     table : DataFrame of shape (n_rows, n_columns)
-        The training rows, as `columns.frame` returns them, target included.
+        The training rows, as `columns.prepared` returns them, target included.
     table_columns : list of Column
     params : Config
 
@@ -90,7 +90,7 @@ def main() -> None:
     import pandas as pd
 
     table_columns = columns.read(PREPARED / "columns.json")
-    table = columns.frame(pd.read_parquet(PREPARED / "train.parquet"), table_columns)
+    table = columns.prepared(pd.read_parquet(PREPARED / "train.parquet"), table_columns)
     columns.validate(table, table_columns, str(PREPARED / "train.parquet"))
     start = time.perf_counter()
     model = train(table, table_columns, params)

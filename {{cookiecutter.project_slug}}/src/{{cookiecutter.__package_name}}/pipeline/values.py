@@ -79,3 +79,15 @@ def _parse_dates(text: pa.Array, date_format: str | None) -> pa.Array:
 
     parsed = pd.to_datetime(text.to_pandas(), format=date_format or "ISO8601", errors="coerce", utc=True)
     return pa.array(parsed.dt.tz_localize(None).astype("datetime64[us]"), TIMESTAMP, from_pandas=True)
+
+
+def normalised(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return typed values with one type for each kind: floats without NaN in float64, dates in UTC."""
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    if pa.types.is_floating(array.type):
+        array = array.cast(pa.float64())
+        return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
+    if pa.types.is_date(array.type) or pa.types.is_timestamp(array.type):
+        return array.cast(TIMESTAMP, safe=False)
+    return array
