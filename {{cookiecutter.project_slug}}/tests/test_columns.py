@@ -27,7 +27,7 @@ TEXTS = {
     "number": [WHOLE, st.floats(-1e6, 1e6).map(lambda value: f"{value:.4f}")],
     "boolean": [st.sampled_from(["true", "False", "TRUE"]), st.sampled_from(["true", "false"])],
     "date": [DAYS.map(lambda day: f"{day:%Y-%m-%d}".zfill(10)), DAYS.map(lambda day: day.isoformat())],
-    "category": [WHOLE, CODES, WORDS, CODES | WORDS, st.sampled_from(["true", "false"]), st.sampled_from(["1.0", "2.0"])],
+    "category": [WHOLE, CODES, WORDS, CODES | WORDS, *map(st.sampled_from, (["true", "false"], ["1.0", "2.0"]))],
 }  # fmt: skip
 
 

@@ -15,8 +15,9 @@ from .metrics import Floats
 LARGEST = 1e149
 #: How far probabilities of one row may be from adding up to 1; some libraries count with 32 bits.
 SUM_TOLERANCE = 1e-3
-#: Scores of classes must rank the predicted class first in this share of the rows, or they are something else.
-AGREEMENT = 0.9
+#: Scores of classes rank the predicted class first in this share of its rows, for every class, or they are something
+#: else. Not in all: where each of three classes beats another one, a vote has no winner.
+AGREEMENT = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,17 @@ def answer(model: Any, rows: pd.DataFrame, kind: str) -> Answers:
     Raises
     ------
     ProjectError
-        If the answers are not one for each row, not finite, or not of known classes.
+        If the model cannot answer, or if the answers are not one for each row,
+        not finite, or not of known classes.
     """
-    predicted = _one_each(model.predict(rows), len(rows))
+    try:
+        predicted = _one_each(model.predict(rows), len(rows))
+    except ValueError as error:
+        raise ProjectError(
+            f"the model cannot answer these rows: {error}",
+            "its pipeline has no step that makes them fit",
+            "fill in or correct the values, or add such a step (a SimpleImputer for missing ones)",
+        ) from error
     if kind == "number":
         return Answers(None, _finite(predicted))
     labels = [str(label) for label in model.classes_]
@@ -141,16 +150,14 @@ def _class_scores(model: Any, rows: pd.DataFrame, predicted: NDArray[np.intp], n
             means = [scores[predicted == k].mean() if (predicted == k).any() else None for k in (0, 1)]
             rising = means[0] is None or means[1] is None or means[0] <= means[1]
             return np.column_stack([-scores, scores]) if rising else None
-    readings = []
-    if scores.shape == (n_rows, n_classes):
-        readings.append(scores)
-    if scores.shape == (n_rows, n_classes * (n_classes - 1) // 2) and n_classes > 2:
-        # Three classes have three pairs: the shape alone does not tell which it is.
-        readings.insert(0 if _asks_for_pairs(model) else len(readings), _votes(scores, n_classes))
-    for reading in readings:
-        if (reading.argmax(axis=1) == predicted).mean() >= AGREEMENT:
-            return reading
-    return None
+    # Three classes have three pairs: there the shape alone does not tell which it is.
+    if scores.shape == (n_rows, n_classes * (n_classes - 1) // 2) and (n_classes > 3 or _asks_for_pairs(model)):
+        scores = _votes(scores, n_classes)
+    if scores.shape != (n_rows, n_classes):
+        return None
+    first = scores.argmax(axis=1) == predicted
+    agree = all(first[predicted == k].mean() >= AGREEMENT for k in np.unique(predicted))
+    return scores if agree else None
 
 
 def _asks_for_pairs(model: Any) -> bool:

@@ -49,7 +49,7 @@ def identifiers(table: pa.Table) -> dict[str, pa.Array]:
     found = {}
     for name in table.column_names:
         column = table[name]
-        if pa.types.is_string(column.type):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             looks = pc.fill_null(pc.match_substring_regex(column, WHOLE), True)
             column = column.cast(pa.int64()) if pc.all(looks).as_py() else column
         found[name] = column

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from hashlib import blake2b
+from math import copysign, isfinite
 from typing import Any
 
 import pandas as pd
@@ -77,4 +78,5 @@ def _number(value: float, seed: str) -> float:
     made = [c if c == "." else str(_draw(f"{seed}\0{place}", 10)) for place, c in enumerate(digits)]
     if made:
         made[0] = str(1 + _draw(seed, 9))
-    return float(shown[: len(shown) - len(digits)] + "".join(made) + mark + exponent)
+    number = float(shown[: len(shown) - len(digits)] + "".join(made) + mark + exponent)
+    return number if isfinite(number) else copysign(1e300, value)

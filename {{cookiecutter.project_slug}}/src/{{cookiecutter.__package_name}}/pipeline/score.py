@@ -21,7 +21,7 @@ from .csv_file import read_csv
 CSV_SUFFIXES = (".csv", ".tsv")
 #: What reading a CSV file as text asks for, where `params.yaml` does not say it.
 CSV: dict[str, Any] = {
-    "name": "rows", "path": "", "target": "", "id": [], "leave_out": [], "types": {}, "rules": {},
+    "name": "rows", "path": "rows", "target": "target", "id": [], "leave_out": [], "types": {}, "rules": {},
     "rows_without_target": "drop", "missing": [], "encoding": "utf-8", "separator": None, "decimal": ".",
     "date_format": None,
 }  # fmt: skip
@@ -40,6 +40,8 @@ def score(folder: Path, table: pa.Table, out: Path) -> None:
     """
     described = interface.read(folder / "model" / "interface.json")
     model = model_file.load(folder / "model" / "model.skops", described["file"])
+    if not table.num_rows:
+        raise ProjectError("the table holds no rows", "there is nothing to predict", "name a table with rows")
     rows = columns.frame(table, interface.inputs(described))
     params = folder / "params.yaml"
     with compute.pinned(config.read_rules(params).compute):

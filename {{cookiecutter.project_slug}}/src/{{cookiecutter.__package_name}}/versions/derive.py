@@ -309,7 +309,8 @@ def _interface(source: Source, described: dict[str, Any]) -> record.Interface:
 
 
 def _short(column: dict[str, Any]) -> dict[str, Any]:
-    """Count a column's categories where they are many or long."""
+    """Leave out how raw values are read, and count categories where they are many or long."""
+    column = {key: value for key, value in column.items() if key != "reading"}
     categories = column.get("categories")
     if isinstance(categories, list) and (len(categories) > LISTED or len(record.canonical(categories)) > 1000):
         return {**column, "categories": len(categories)}

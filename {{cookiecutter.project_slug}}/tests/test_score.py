@@ -1,0 +1,104 @@
+"""A file of raw rows gets the predictions that were recorded when the model was judged."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import PACKAGE, ROOT
+from test_prepare import BOOTSTRAP, ROW
+from test_table import BASE
+
+
+@pytest.fixture(scope="module")
+def trained(pipeline, params, tmp_path_factory):
+    """Return a folder in which a model of codes, booleans, dates and names was prepared, trained and judged."""
+    folder = tmp_path_factory.mktemp("trained")
+    generator = np.random.default_rng(0)
+    code = generator.integers(1, 4, 300)
+    is_class = params.task.name == "classification"
+    rows = {
+        "id": [f"{n:03d}" for n in range(300)],
+        "code": code,
+        "member": generator.choice(["true", "false", "unknown", " true"], 300),
+        "day": pd.Series(pd.date_range("9998-01-01", periods=300, unit="us")).dt.strftime("%d.%m.%Y"),
+        "x": [f"{value:.3f}".replace(".", ",") for value in generator.normal(size=300)],
+        "y": np.where(code == 2, "up", "down") if is_class else [f"{value},5" for value in code],
+    }
+    (folder / "raw").mkdir()
+    pd.DataFrame(rows).to_csv(folder / "raw" / "0.csv", sep=";", index=False)
+    settings = {"id": ["id"], "types": {"code": "category"}, "decimal": ",", "date_format": "%d.%m.%Y"}
+    data = pipeline.config.Data(**{**BASE, **settings, "path": str(folder / "raw")})
+    task = pipeline.config.Task(**{**params.task.model_dump(), "slices": [], "bootstrap": BOOTSTRAP})
+    values = {**params.model_dump(mode="json"), "data": data.model_dump(), "task": task.model_dump()}
+    (folder / "params.yaml").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(pipeline.environment, "check", lambda noted: None)
+        patch.setattr(pipeline.environment, "read", lambda: None)
+        prepared = pipeline.prepare.prepare(data, task, pipeline.config.Split(**ROW))
+        patch.setattr(pipeline.prepare, "prepare", lambda *_: prepared)
+        patch.setattr(pipeline.config, "read_params", lambda: params.model_copy(update={"data": data, "task": task}))
+        for stage in (pipeline.prepare, pipeline.train, pipeline.evaluate):
+            stage.main()
+    return folder
+
+
+def test_recorded_predictions_name_their_rows_and_the_truth(trained):
+    recorded = pd.read_parquet(trained / "predictions" / "test.parquet")
+    raw = pd.read_csv(trained / "raw" / "0.csv", sep=";", dtype=str).set_index("id")
+    truth = raw.loc[recorded["id"], "y"].tolist()
+    is_text = pd.api.types.is_string_dtype(recorded["y"])
+    assert recorded["y"].tolist() == (truth if is_text else [float(value.replace(",", ".")) for value in truth])
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet of texts", "parquet as pandas reads the csv"])
+def test_the_file_that_trained_gets_the_predictions_that_were_recorded(pipeline, trained, tmp_path, form):
+    source = trained / "raw" / "0.csv"
+    file = source
+    if form != "csv":
+        how = {"dtype": str, "keep_default_na": False} if "texts" in form else {"dtype": {"id": str}}
+        rows = pd.read_csv(source, sep=";", **how).drop(columns="y")
+        file = tmp_path / "rows.parquet"
+        pq.write_table(pa.Table.from_pandas(rows), file)
+    table = pipeline.score.read(file, trained / "params.yaml")
+    pipeline.score.score(trained, table, tmp_path / "out.parquet")
+    found = pd.read_parquet(tmp_path / "out.parquet").set_index("id")
+    recorded = pd.read_parquet(trained / "predictions" / "test.parquet").set_index("id").drop(columns="y")
+    pd.testing.assert_frame_equal(found.loc[recorded.index], recorded, check_exact=False, rtol=1e-9)
+
+
+def test_rows_that_cannot_be_read_are_refused(pipeline, trained, tmp_path, refused):
+    params = trained / "params.yaml"
+    with refused("nowhere.csv is missing"):
+        pipeline.score.read(tmp_path / "nowhere.csv", params)
+    (tmp_path / "rows.txt").write_text("a", encoding="utf-8")
+    with refused("rows.txt is not a Parquet file", "name a .csv, .tsv or .parquet file"):
+        pipeline.score.read(tmp_path / "rows.txt", params)
+    table = pipeline.score.read(trained / "raw" / "0.csv", params)
+    with refused("holds no rows"):
+        pipeline.score.score(trained, table.slice(0, 0), tmp_path / "out.parquet")
+    with refused("this column is missing: code"):
+        pipeline.score.score(trained, table.drop_columns("code"), tmp_path / "out.parquet")
+    fraction = table.set_column(1, "code", pa.array([1.0, 2.5, 3.0] * 100))
+    with refused("row 2, column 'code': 2.5 is not text", "how training wrote it is not known"):
+        pipeline.score.score(trained, fraction, tmp_path / "out.parquet")
+
+
+def test_a_stage_that_starts_again_with_the_code_of_its_folder_keeps_its_arguments(tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT / "src", copy / "src")
+    done = subprocess.run(
+        [sys.executable, "-m", f"{PACKAGE}.pipeline.score", "nowhere.csv", "out.parquet"],
+        cwd=copy,
+        env={"PYTHONPATH": str(ROOT / "src"), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "params.yaml is missing" in done.stderr
