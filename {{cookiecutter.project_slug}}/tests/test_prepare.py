@@ -105,3 +105,19 @@ def test_one_class_and_classes_that_training_never_saw_are_refused(prepare, refu
 def test_nothing_to_predict_from_is_refused(prepare, refused):
     with refused("no column to predict from"):
         prepare(csv(y=lambda i: i % 2))
+
+
+def test_another_version_reads_the_test_rows_with_its_own_types_and_marks(prepare, pipeline):
+    """As the gate asks the live version: it learned texts where the new version takes booleans, numbers or nothing."""
+    shared = {"b": lambda i: f"{i % 4}.0", "c": lambda i: i, "y": lambda i: i % 2}
+    live = prepare(
+        csv(a=lambda i: ("true", "false", "unknown" if i < 30 else "true")[i % 3], **shared), types={"b": "category"}
+    )
+    flags = csv(a=lambda i: ("true", "false")[i % 2], **shared)
+    new = prepare(flags, id=["c"], missing=["NA", "0.0"])
+    assert {column.name: column.type for column in new.columns} == {"a": "boolean", "b": "number", "y": "category"}
+    rows = pipeline.columns.frame(new.raw_test, pipeline.columns.features(live.columns))
+    assert rows.dtypes.astype(str).to_dict() == {"a": "object", "b": "object", "c": "float64"}
+    assert {*rows["a"]} == {"true", "false"}
+    assert {*rows["b"]} <= {"0.0", "1.0", "2.0", "3.0"}
+    assert len(rows) == new.parts["test"].num_rows
