@@ -77,4 +77,4 @@ def _classes(path: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, is_stage=False)

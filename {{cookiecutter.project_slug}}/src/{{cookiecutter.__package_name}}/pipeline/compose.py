@@ -204,4 +204,4 @@ def write_params(composed: Composed, params: Path = config.PARAMS_FILE) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, is_stage=len(sys.argv) == 1)

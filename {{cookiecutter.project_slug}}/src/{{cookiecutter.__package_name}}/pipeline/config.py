@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import ProjectError
+from . import inputs
 
 PARAMS_FILE = Path("params.yaml")
 NEW_KEYS = "\n       (a key that came with an update of the template: its CHANGELOG.md says what to write)"
@@ -51,6 +52,17 @@ class Strict(BaseModel):
     """Base of every block: no unknown keys, no conversion between types, immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def __getattribute__(self, name: str) -> Any:
+        """Note which keys a stage asks for: they must stand in its `params`."""
+        block = BLOCKS.get(type(self))
+        if block and name in type(self).model_fields:
+            inputs.asked_for(f"{block}.{name}")
+        return super().__getattribute__(name)
+
+
+#: The key of each block of `params.yaml`, by its class.
+BLOCKS: dict[type, str] = {}
 
 
 class Rule(Strict):
@@ -246,6 +258,9 @@ class Config(Rules):
     retraining: Retraining
 
 
+BLOCKS |= {field.annotation: key for key, field in Config.model_fields.items() if isinstance(field.annotation, type)}
+
+
 def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> Config:
     """Check composed values against the schema.
 
@@ -274,7 +289,8 @@ def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> 
 def _in_words(files: tuple[Path, ...]) -> Iterator[None]:
     """Name each fault of values with its key and the file that holds it."""
     try:
-        yield
+        with inputs.unheard():
+            yield
     except ValidationError as error:
         faults = [_sentence(fault, files) for fault in error.errors()]
         lacking = any(fault["type"] == "missing" for fault in error.errors())
