@@ -208,9 +208,15 @@ def _stage(module: str | None) -> Stage | None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    from .config import read_yaml
+    """Read a file of stages with the parser that DVC takes, which is compiled."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
-    return read_yaml(file)
+    try:
+        found = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{file} is not valid YAML: {error}", "it names the stages", f"correct {file}") from None
+    return found if isinstance(found, dict) else {}
 
 
 def _words(command: Any) -> list[str]:
