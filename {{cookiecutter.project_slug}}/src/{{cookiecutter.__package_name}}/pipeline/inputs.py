@@ -30,6 +30,8 @@ PARAMS_FILE = "params.yaml"
 #: DVC's and git's own files; no stage is made by them.
 TOOL_FOLDERS = frozenset({".git", ".dvc", ".releases", "__pycache__"})
 TOOL_FILES = frozenset({DVC_FILE, "dvc.lock", ".dvcignore", ".gitignore"})
+#: Folders of `sys.path` that an environment keeps its packages in.
+PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 #: Where a stage names what it writes.
 WRITTEN = ("outs", "metrics", "plots")
 
@@ -284,7 +286,7 @@ def _loaded() -> Iterator[str]:
 def _inside(stage: Stage) -> Any:
     """Return a function that names a path if it is a file of the project's own that is there, else None."""
     roots = {str(stage.root), str(stage.root.resolve())}
-    foreign = {sys.prefix, sys.exec_prefix, *(folder for folder in sys.path if folder.endswith("-packages"))}
+    foreign = {sys.prefix, sys.exec_prefix, *(folder for folder in sys.path if folder.endswith(PACKAGE_FOLDERS))}
     # A virtual environment may lie in the project's folder; the project does not lie in its environment.
     foreign = {f"{folder}{os.sep}" for folder in map(os.path.abspath, foreign) if folder not in roots}
 
@@ -329,8 +331,11 @@ def _not_named(stage: Stage, deps: list[str], outs: list[str], keys: list[str], 
     if set(deps) & code:
         lines.append("(and to each other stage that uses that code, too)")
     indent = "\n           "
+    unseen = f"when that changes, `dvc repro` would say that {stage.name} is up to date"
+    unkept = "DVC would neither keep nor restore it"
+    why = unseen if deps or keys else unkept
     return ProjectError(
         f"the stage {stage.name} {', and '.join(said)}, which {DVC_FILE} does not name for it",
-        f"when that changes, `dvc repro` would say that {stage.name} is up to date, so this run does not count",
+        f"{why}, so this run does not count",
         f"add to the stage {stage.name} in {DVC_FILE}, then dvc repro:{indent}{indent.join(lines)}",
     )
