@@ -18,6 +18,8 @@ from ..errors import ProjectError
 from . import inputs
 
 PARAMS_FILE = Path("params.yaml")
+#: Stands where a message names a file, for what no file of conf/ says.
+OVERRIDES = Path("-S")
 NEW_KEYS = "\n       (a key that came with an update of the template: its CHANGELOG.md says what to write)"
 
 ColumnType = Literal["number", "boolean", "category", "date"]
@@ -257,6 +259,15 @@ class Config(Rules):
     retention: Retention
     retraining: Retraining
 
+    @model_validator(mode="after")
+    def _split_suits_the_task(self) -> "Config":
+        if self.split.by == "stratified" and self.task.name != "classification":
+            raise ValueError(
+                f"split: {self.split.name} has shares within each class, and a {self.task.name} has no classes; "
+                "choose split: row, group or time"
+            )
+        return self
+
 
 BLOCKS |= {field.annotation: key for key, field in Config.model_fields.items() if isinstance(field.annotation, type)}
 
@@ -297,8 +308,17 @@ def _in_words(files: tuple[Path, ...]) -> Iterator[None]:
         raise ProjectError(
             "The configuration is not valid:\n" + "\n".join(f"  - {fault}" for fault in faults),
             "a key that no stage reads, or a value of the wrong type, would change nothing or the wrong thing",
-            "correct the files named above, then run the same command again" + (NEW_KEYS if lacking else ""),
+            _fix(files) + (NEW_KEYS if lacking else ""),
         ) from None
+
+
+def _fix(files: tuple[Path, ...]) -> str:
+    """Return where to correct a value: nobody may edit what is composed."""
+    if OVERRIDES in files:
+        return "correct the -S of `dvc exp run`, or the files named above, then run the same command again"
+    if PARAMS_FILE in files and Path("conf/config.yaml").exists():
+        return f"{PARAMS_FILE} is made from conf/: correct the files there, then dvc repro"
+    return "correct the files named above, then run the same command again"
 
 
 def read_params(path: Path = PARAMS_FILE) -> Config:
@@ -331,8 +351,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _sentence(fault: Any, files: tuple[Path, ...]) -> str:
     """Put one fault of pydantic's into words: key, file, reason, nearest right name."""
     location = [str(part) for part in fault["loc"]]
-    key = ".".join(location) or "the whole configuration"
-    file = _file_of(location, files)
+    key = ".".join(location)
+    file = file_of([part for part in location if part != "[key]"], files, fault["input"])
     if fault["type"] == "extra_forbidden":
         known = _fields_at(location[:-1])
         return f"{key} in {file} is not a known key{nearest(location[-1], known)}"
@@ -340,7 +360,9 @@ def _sentence(fault: Any, files: tuple[Path, ...]) -> str:
         return f"{key} is missing in {file}{_to_choose(key, file)}"
     reason = str(fault["msg"]).removeprefix("Value error, ")
     value = "" if isinstance(fault["input"], dict | BaseModel) else f" (found {fault['input']!r})"
-    return f"{key} in {file}: {reason[:1].lower()}{reason[1:]}{value}"
+    if fault["type"] == "string_type" and isinstance(fault["input"], bool | int | float):
+        value += f'; in quotes it is a text: "{fault["input"]}"'
+    return f"{key} in {file}: {reason[:1].lower()}{reason[1:]}{value}" if key else f"{file}: {reason}"
 
 
 def _to_choose(key: str, file: Path) -> str:
@@ -370,13 +392,16 @@ def _fields_at(location: list[str]) -> list[str]:
     return list(block.model_fields) if isinstance(block, type) and issubclass(block, BaseModel) else []
 
 
-def _file_of(location: list[str], files: tuple[Path, ...]) -> Path:
-    """Return the file that decides a key: the first that holds it, else the group's own."""
+def file_of(location: list[str], files: tuple[Path, ...], value: Any) -> Path:
+    """Return the file that decides a key: the first that holds it, else the group's own.
+
+    In an experiment a file that holds another value does not decide: the run's override does.
+    """
     for file in files:
         try:
             values: Any = read_yaml(file)
         except ProjectError:
-            continue  # an empty file holds no key
+            continue  # an empty file holds no key; an override is no file
         group = file.parent.name
         path = location[1:] if location[:1] == [group] else location
         if location[:1] != [group] and group not in ("conf", "experiment", ""):
@@ -386,6 +411,9 @@ def _file_of(location: list[str], files: tuple[Path, ...]) -> Path:
                 break
             values = values[part]
         else:
-            return file
+            if OVERRIDES not in files or values == value:
+                return file
+    if OVERRIDES in files and location:
+        return OVERRIDES
     contents = next((file for file in files if file.name == "config.yaml"), files[0])
     return next((file for file in files if location and file.parent.name == location[0]), contents)
