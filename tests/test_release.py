@@ -285,7 +285,7 @@ def test_a_live_version_that_cannot_be_asked_is_no_reason_to_pass(team, edit):
     edit(team.project / "conf" / "task" / "classification.yaml", "slices: [island, sex]", "slices: []")
     team.dvc("repro", "--quiet")
     said = team.model("gate", fails=True).output
-    assert re.search(r"FAILED +comparison with v1.1.0 .*lack 1 column: island", said)
+    assert re.search(r"FAILED +comparison with v1.1.0 .*lack 1 columns: island", said)
     edit(team.project / "conf" / "gate" / "default.yaml", "incomparable: refuse", "incomparable: pass")
     team.dvc("repro", "--quiet")
     assert "passed" in team.model("gate").output

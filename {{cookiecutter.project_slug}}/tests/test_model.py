@@ -120,7 +120,7 @@ def test_rows_as_json_are_taken(pipeline, columns, fit):
 def test_rows_that_do_not_fit_are_refused(pipeline, columns, refused):
     features = pipeline.columns.features(columns)
     row = {"size": 1, "count": None, "alive": True, "place": "x", "day": "2024-05-01"}
-    with refused("lack 1 column: day"):
+    with refused("lack 1 columns: day"):
         pipeline.columns.frame({k: v for k, v in row.items() if k != "day"}, features)
     with refused("column 'size' holds a value that is not a number"):
         pipeline.columns.frame(row | {"size": "large"}, features)

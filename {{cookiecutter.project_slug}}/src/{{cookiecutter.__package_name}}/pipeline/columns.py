@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from ..errors import ProjectError, counted
+from ..errors import ProjectError
 from .config import ColumnType
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def frame(rows: pd.DataFrame | Mapping[str, Any] | list[Mapping[str, Any]], colu
     absent = [column.name for column in columns if column.name not in table.columns]
     if absent:
         raise ProjectError(
-            f"The rows lack {counted(len(absent), 'column')}: {', '.join(absent[:10])}",
+            f"The rows lack {len(absent)} columns: {', '.join(absent[:10])}",
             "the model was fitted with them; a value may be missing, a column may not",
             "add the columns, with null where there is no value",
         )

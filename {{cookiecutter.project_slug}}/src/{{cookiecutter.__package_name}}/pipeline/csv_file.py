@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-from ..errors import ProjectError, counted
+from ..errors import ProjectError
 from .config import Data
 
 
@@ -73,7 +73,7 @@ def read_csv(file: Path, data: Data, conf_file: str) -> pa.Table:
             raise ProjectError(f"{file} is not a CSV table: {error}", "it cannot be read", f"correct {file}") from None
         row, expected, got = (int(number) for number in found.groups())
         raise ProjectError(
-            f"{file}, row {row - 1} has {counted(got, 'value')}, the header has {expected}",
+            f"{file}, row {row - 1} has {got} values, the header has {expected}",
             f"a value that holds the separator {separator!r} must stand in double quotes",
             f"correct that row, or set `separator` in {conf_file}",
         ) from None

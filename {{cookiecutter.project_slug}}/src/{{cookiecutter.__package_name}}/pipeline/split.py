@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..errors import ProjectError, counted
+from ..errors import ProjectError
 from .config import Split
 from .table import Table
 
@@ -128,6 +128,6 @@ def check_parts(parts: NDArray[np.int8], config: Split) -> None:
         if not (parts == number).any():
             raise ProjectError(
                 f"no row falls into {name}",
-                f"{counted(len(parts), 'row')} split by {config.by} (equal ones stay together); every part needs some",
+                f"{len(parts)} rows were split by {config.by} (equal ones stay together); every part needs some",
                 f"change the shares or dates in conf/split/{config.name}.yaml, or add rows",
             )

@@ -189,7 +189,7 @@ def _compare(
         asked = {
             "ours": tables.path(source, PREDICTIONS),
             "theirs": str(theirs),
-            "parts": [tables.part_files(source, prepared, part) for part in _parts(source, prepared)],
+            "parts": [tables.part_files(source, prepared, part) for part in _parts(source, prepared, rules)],
             "columns": tables.path(source, f"{prepared}/columns.json"),
             "slices": sorted(rules["slices_no_worse"]),
             "bootstrap": params["task"]["bootstrap"],
@@ -212,9 +212,10 @@ def _every_column(source: Source, prepared: str, target: Path) -> Path:
     return target
 
 
-def _parts(source: Source, prepared: str) -> list[str]:
-    """Return the parts of the data, the test rows first."""
-    return ["test", *(part for part in source.json(f"{prepared}/summary.json")["rows"] if part != "test")]
+def _parts(source: Source, prepared: str, rules: dict[str, Any]) -> list[str]:
+    """Return the test rows first, then the parts that may have values which no test row has."""
+    rows = source.json(f"{prepared}/summary.json")["rows"] if rules["slices_no_worse"] else {}
+    return ["test", *(part for part in rows if part != "test")]
 
 
 def _others(project: Project, source: Source, live: Version, against: str) -> str:

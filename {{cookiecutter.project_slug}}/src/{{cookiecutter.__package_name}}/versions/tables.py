@@ -104,7 +104,8 @@ def part_files(source: Source, prepared: str, part: str) -> list[str]:
 def path(source: Source, name: str) -> str:
     """Return where the content of a file lies; it is checked, and fetched if need be."""
     oid = source.object(name)
-    source.store.read(oid)
+    if not source.store.is_sound(oid):
+        source.store.fetch([oid])
     return str(source.store.path(oid))
 
 
