@@ -62,7 +62,7 @@ class SliceRule:
 
     @property
     def verdict(self) -> str:
-        """What became of it, in the order in which a reader wants to see it."""
+        """What became of it."""
         if not self.rule.passed:
             return "failed"
         return "passed" if self.judged else "not judged"
@@ -255,7 +255,8 @@ def _slices(
         return [SliceRule(rule, column, judged=False)]
     smallest = compared["smallest"]
     found = []
-    for value, entry in sorted(compared["slices"][column].items()):
+    frequent_first = sorted(compared["slices"][column].items(), key=lambda item: (-item[1]["rows"], item[0]))
+    for value, entry in frequent_first:
         name = f"where {column} is {_shortened(value)}"
         count = counted(entry["rows"], "test row")
         if entry["rows"] < smallest:
@@ -286,9 +287,15 @@ def _slices(
 def _fitting(by_column: dict[str, list[SliceRule]]) -> list[record.Rule]:
     """Return the rules that a record can hold, those that failed first of all; the others are counted by verdict."""
     rules = [rule for column in by_column.values() for rule in column]
-    order = ["failed", "not judged", "passed"]
+    seen: Counter[str] = Counter()
+    turns = []
+    for number, one in enumerate(rules):
+        # After what failed, what passed and what was not judged take turns: neither crowds the other out.
+        turns.append((one.verdict != "failed", seen[one.verdict], number))
+        seen[one.verdict] += 1
     used, chosen = 0, set()
-    for number, one in sorted(enumerate(rules), key=lambda pair: order.index(pair[1].verdict)):
+    for _, _, number in sorted(turns):
+        one = rules[number]
         used += len(record.canonical(one.rule.model_dump()).encode()) + 1
         if used <= RULES_BYTES:
             chosen.add(number)
