@@ -1,11 +1,12 @@
 """Rows of two tables are counted as bags, by values and their types."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ids = st.none() | st.sampled_from(["a", "b", "None", "1"])
@@ -18,6 +19,7 @@ def table(pairs):
 
 
 @given(rows, rows)
+@settings(deadline=None)  # the first example imports the module
 def test_without_an_id_rows_are_compared_as_bags(pipeline, old, new):
     found = pipeline.compare_tables.compare(table(old), table(new))
     assert found["added"] == (Counter(new) - Counter(old)).total()
@@ -26,6 +28,7 @@ def test_without_an_id_rows_are_compared_as_bags(pipeline, old, new):
 
 
 @given(rows, rows)
+@settings(deadline=None)  # the first example imports the module
 def test_a_changed_row_is_one_whose_id_stands_for_one_row_in_both(pipeline, old, new):
     found = pipeline.compare_tables.compare(table(old), table(new), [["id"]])
     before, after = (Counter(key for key, _ in side) for side in (old, new))
@@ -74,3 +77,34 @@ def test_prepared_files_are_one_table(pipeline, tmp_path):
     files = [str(tmp_path / f"{name}.parquet") for name in ("seen", "other")]
     whole, key = pipeline.compare_tables._read({"files": files})
     assert (whole.column_names, key) == (["x", "secret"], [])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "path", "files"),
+    [
+        ({"data/raw": {"a.csv": 1, "year=1/b.csv": 2}}, "data/raw", {"a.csv": 1, "year=1/b.csv": 2}),
+        ({"data": {"raw/a.csv": 1, "rawer/b.csv": 2}}, "data/raw", {"a.csv": 1}),
+        ({"data/raw/a.csv": 1, "data/raw/b.csv": 2, "data/other.csv": 3}, "data/raw", {"a.csv": 1, "b.csv": 2}),
+        ({"data/raw/a.csv": 1, "data/raw/b.csv": 2}, "data/raw/a.csv", {"a.csv": 1}),
+        ({"data": {"raw/a.csv": 1}}, "data/raw/a.csv", {"a.csv": 1}),
+        ({"elsewhere": {"a.csv": 1}}, "data/raw", None),
+    ],
+)
+def test_the_table_of_a_version_is_laid_out_however_its_files_are_tracked(versions, tmp_path, inputs, path, files):
+    for oid in (1, 2, 3):
+        (tmp_path / str(oid)).write_text(str(oid), encoding="utf-8")
+    store = SimpleNamespace(
+        is_sound=lambda _: True, members=lambda oid: inputs[oid[:-4]], path=lambda o: tmp_path / str(o)
+    )
+    entries = [
+        SimpleNamespace(path=name, md5=f"{name}.dir" if isinstance(tracked, dict) else str(tracked))
+        for name, tracked in inputs.items()
+    ]
+    kept = SimpleNamespace(data=SimpleNamespace(inputs=entries))
+    target = tmp_path / "out"
+    done = versions.diff._lay_out(SimpleNamespace(store=store), kept, path, target, fetch=False)
+    assert done is (files is not None)
+    found = {
+        file.relative_to(target).as_posix(): int(file.read_text(encoding="utf-8")) for file in target.rglob("*.csv")
+    }
+    assert found == (files or {})

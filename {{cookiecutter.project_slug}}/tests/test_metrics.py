@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -123,6 +123,7 @@ def test_slices_and_classes_are_reported(pipeline, table, columns, params):
     | st.lists(st.none() | st.booleans(), max_size=30)
     | st.lists(st.none() | st.datetimes(min_value=datetime(1700, 1, 1)), max_size=30)
 )
+@settings(deadline=None)  # the first example imports the module
 def test_every_row_is_in_the_slice_of_its_value_and_no_two_values_share_one(pipeline, values):
     groups = pipeline.evaluate.slices(pa.chunked_array([pa.array(values)]))
     assert sorted(row for rows in groups.values() for row in rows) == list(range(len(values)))

@@ -183,19 +183,22 @@ def _rows(project: Project, before: Side, now: Side, fetch: bool) -> list[tuple[
 def _lay_out(project: Project, kept: Record, path: str, target: Path, fetch: bool) -> bool:
     """Link the raw table's objects into a folder; False if the cache lacks one."""
     store = project.store
-    entry = next((i for i in kept.data.inputs if path == i.path or path.startswith(f"{i.path}/")), None)
-    if entry is None or not (fetch or store.is_sound(entry.md5)):
-        return False
-    files = store.members(entry.md5) if entry.md5.endswith(".dir") else {Path(entry.path).name: entry.md5}
+    files: dict[str, str] = {}
+    for entry in kept.data.inputs:  # the table is one input, lies in one, or consists of several
+        if not f"{entry.path}/".startswith(f"{path}/") and not path.startswith(f"{entry.path}/"):
+            continue
+        if not (fetch or store.is_sound(entry.md5)):
+            return False
+        folder = entry.md5.endswith(".dir")
+        inside = store.members(entry.md5) if folder else {"": entry.md5}
+        files |= {f"{entry.path}/{name}" if folder else entry.path: oid for name, oid in inside.items()}
+    files = {name: oid for name, oid in files.items() if f"{name}/".startswith(f"{path}/")}
     if fetch:
         store.fetch(store.unsound(files.values()))
-    if any(not store.path(oid).exists() for oid in files.values()):
+    if not files or any(not store.path(oid).exists() for oid in files.values()):
         return False
-    inside = path[len(entry.path) + 1 :] if path != entry.path else ""
     for name, oid in files.items():
-        if inside and name != inside and not name.startswith(f"{inside}/"):
-            continue
-        place = target / name
+        place = target / (name[len(path) + 1 :] or Path(name).name)
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
             place.symlink_to(store.path(oid))
