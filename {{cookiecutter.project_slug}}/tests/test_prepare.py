@@ -37,8 +37,9 @@ def test_ids_left_out_and_empty_columns_do_not_reach_the_model(prepare):
     text = csv(id=lambda i: i, secret=lambda i: i, empty=lambda i: "NA", a=lambda i: i, y=lambda i: i % 2)
     prepared = prepare(text, id=["id"], leave_out=["secret"])
     assert names(prepared) == ["a", "y"]
-    assert prepared.left_out.column_names == ["id", "secret", "empty"]
-    assert prepared.left_out["id"].to_pylist() == prepared.parts["test"]["a"].to_pylist()
+    for part, rows in prepared.parts.items():
+        assert prepared.left_out[part].column_names == ["id", "secret", "empty"]
+        assert prepared.left_out[part]["id"].to_pylist() == rows["a"].to_pylist()
     assert any("'empty' has no values" in note for note in prepared.notes)
 
 

@@ -40,12 +40,12 @@ def tables(parts: Mapping[str, pd.DataFrame], target: str, folder: Path) -> None
     train = parts["train"]
     chosen = [Column(str(name), _kind(train[name]), "feature") for name in train.columns if name != target]
     chosen.append(Column(target, "category" if task == "classification" else "number", "target"))
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "left_out").mkdir(parents=True, exist_ok=True)
     for name, rows in parts.items():
         table = columns.frame(rows, chosen)
         columns.validate(table, chosen, f"{folder / name}.parquet")
         _to_parquet(pa.Table.from_pandas(table, preserve_index=False), folder / f"{name}.parquet")
-    _to_parquet(pa.table({}), folder / "left_out.parquet")
+        _to_parquet(pa.table({}), folder / "left_out" / f"{name}.parquet")
     columns.write(chosen, folder / "columns.json")
     interface.write({"rows": {name: len(rows) for name, rows in parts.items()}}, folder / "summary.json")
 

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
+from numpy.typing import NDArray
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import columns, config, environment, split, stage, table
 from .columns import Column
 
@@ -18,11 +19,11 @@ OUT = Path("data/prepared")
 
 @dataclass(frozen=True)
 class Prepared:
-    """The split table; each part an Arrow table with the same columns, and the test rows' other columns."""
+    """The split table: each part with the columns that the model sees, and with all others."""
 
     columns: list[Column]
     parts: dict[str, pa.Table]
-    left_out: pa.Table
+    left_out: dict[str, pa.Table]
     raw: dict[str, int]
     notes: list[str]
 
@@ -44,7 +45,8 @@ def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared
     """
     conf_file = f"conf/data/{data.name}.yaml"
     raw = table.read(data, conf_file)
-    notes = [f"{data.path}: {raw.arrow.num_rows} rows, {raw.arrow.num_columns} columns, {len(raw.origins)} files"]
+    size = {"rows": raw.arrow.num_rows, "columns": raw.arrow.num_columns, "files": len(raw.origins)}
+    notes = [f"{data.path}: {', '.join(counted(number, name[:-1]) for name, number in size.items())}"]
     _check_rules(raw, data, conf_file)
     target = _target(raw, data, task, conf_file, notes)
     has_target = target.is_valid()
@@ -69,13 +71,16 @@ def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared
     chosen.append(Column(data.target, target_type, "target"))  # type: ignore[arg-type]
     parts = split.assign(raw, how, data.id, data.target)[has_target.to_numpy(zero_copy_only=False)]
     split.check_parts(parts, how)
-    whole = kept.select([column.name for column in chosen])
-    result = {name: whole.filter(pa.array(parts == number)) for number, name in enumerate(split.PARTS)}
+    result = _divide(kept.select([column.name for column in chosen]), parts)
     _check_classes(result, data.target, task, how)
-    notes.append(", ".join(f"{name}: {part.num_rows} rows" for name, part in result.items()))
-    size = {"files": len(raw.origins), "rows": raw.arrow.num_rows, "columns": raw.arrow.num_columns}
-    other = kept.drop_columns([column.name for column in chosen]).filter(pa.array(parts == split.PARTS.index("test")))
+    notes.append(", ".join(f"{name}: {counted(part.num_rows, 'row')}" for name, part in result.items()))
+    other = _divide(kept.drop_columns([column.name for column in chosen]), parts)
     return Prepared(chosen, result, other, size, notes)
+
+
+def _divide(rows: pa.Table, parts: NDArray[np.int8]) -> dict[str, pa.Table]:
+    """Return the rows of each part."""
+    return {name: rows.filter(pa.array(parts == number)) for number, name in enumerate(split.PARTS)}
 
 
 def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: str, notes: list[str]) -> pa.Array:
@@ -110,7 +115,7 @@ def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: s
                 f"`rows_without_target: refuse` in {conf_file}",
                 "fill in the targets, or write `rows_without_target: drop`",
             )
-        notes.append(f"{len(absent)} rows without a value for {data.target!r} are dropped")
+        notes.append(f"dropped: {counted(len(absent), 'row')} without a value for {data.target!r}")
     return values
 
 
@@ -210,8 +215,8 @@ def main() -> None:
     environment.check(environment.read())
     params = config.read_params()
     prepared = prepare(params.data, params.task, params.split)
-    OUT.mkdir(parents=True, exist_ok=True)
-    for name, part in {**prepared.parts, "left_out": prepared.left_out}.items():
+    (OUT / "left_out").mkdir(parents=True, exist_ok=True)
+    for name, part in {**prepared.parts, **{f"left_out/{n}": p for n, p in prepared.left_out.items()}}.items():
         # pandas' own metadata is left out: it holds versions and would tie the bytes to them.
         pa.parquet.write_table(
             part.replace_schema_metadata(None).combine_chunks(), OUT / f"{name}.parquet", compression="zstd"

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import columns, config, environment, stage
 from .compute import pinned
 
@@ -95,7 +95,7 @@ def main() -> None:
     start = time.perf_counter()
     model = train(table, table_columns, params)
     described = write(model, table, table_columns, params.compute, time.perf_counter() - start)
-    print(f"{OUT}/model.skops: {params.model.name}, {len(table)} rows, {described['file']['bytes']:,} bytes")
+    print(f"{OUT}/model.skops: {params.model.name}, {counted(len(table), 'row')}, {described['file']['bytes']:,} bytes")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import MissingError, ProjectError
+from ..errors import MissingError, ProjectError, counted
 from . import derive, dvc_repo
 from .derive import Source
 from .git import GitError, last_line
@@ -87,9 +87,9 @@ def _bring(project: Project, source: Source, name: str, say: Say) -> None:
     """Have every object of a commit in the cache, whole."""
     try:
         wanted = project.store.objects(source.outs)
-        bad = project.store.unsound(wanted, say(f"checking {len(wanted)} objects of {name}", len(wanted)))
+        bad = project.store.unsound(wanted, say(f"checking {counted(len(wanted), 'object')} of {name}", len(wanted)))
         if bad:
-            project.store.fetch(bad, say(f"fetching {len(bad)} objects", len(bad)))
+            project.store.fetch(bad, say(f"fetching {counted(len(bad), 'object')}", len(bad)))
     except MissingError as error:
         note = project.registry().pruned(name)
         if note is None:

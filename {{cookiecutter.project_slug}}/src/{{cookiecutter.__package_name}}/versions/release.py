@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import checks, derive, gate, interface, push, record
 from .checks import Problem
 from .git import GitError, TakenError, last_line
@@ -86,7 +86,7 @@ def release(
             problems += failed_rules(verdict, project.place("gate", verdict.name))
         if problems:
             lines = [f"{problem.what}\n    fix: {problem.fix}" for problem in problems]
-            count = f"{len(problems)} thing{'s' * (len(problems) != 1)} must be mended first"
+            count = f"{counted(len(problems), 'thing')} must be mended first"
             raise ProjectError(
                 f"nothing was released; {count}:\n{listed(lines, most=30)}",
                 "a version must be complete, explained and good enough before it has a name",
@@ -174,7 +174,7 @@ def _tag(
         if remote and _may_be_pruned(project, remote):
             again, _ = push.everything(project, source.outs, say)
             if again:
-                notes.append(f"somebody pruned meanwhile; {again} objects were sent again")
+                notes.append(f"somebody pruned meanwhile; {counted(again, 'object')} sent again")
         return Released(number, reason, verdict, *stored, remote, tuple(notes))
     raise ProjectError(
         f"{RACES} version numbers were taken while they were tried", "others release at the same time", "try again"

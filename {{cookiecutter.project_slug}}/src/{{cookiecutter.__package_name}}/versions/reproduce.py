@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import derive, interpreter, restore
 from .dvc_repo import Out
 from .progress import Say, silent
@@ -95,9 +95,9 @@ def _inputs(project: Project, outs: tuple[Out, ...], folder: Path, say: Say) -> 
 
     inputs = [out for out in outs if out.is_input]
     wanted = project.store.objects(inputs)
-    bad = project.store.unsound(wanted, say(f"checking {len(wanted)} objects of the inputs", len(wanted)))
+    bad = project.store.unsound(wanted, say(f"checking {counted(len(wanted), 'object')} of the inputs", len(wanted)))
     if bad:
-        project.store.fetch(bad, say(f"fetching {len(bad)} objects of the inputs", len(bad)))
+        project.store.fetch(bad, say(f"fetching {counted(len(bad), 'object')} of the inputs", len(bad)))
     dvc_repo.checkout(folder, *[out.path for out in inputs])
     (folder / ".dvc" / "config.local").unlink()
 

@@ -15,7 +15,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import dvc_repo, interpreter
 from .git import Git, GitError
 from .progress import Say, silent
@@ -97,7 +97,7 @@ def materialise(project: Project, version: Version, say: Say = silent) -> Releas
 def _checks(kept: Record, replayed: str) -> tuple[str, ...]:
     return (
         f"model sha256 {kept.model.sha256[:12]}",
-        f"{kept.interface.golden.rows} golden rows {replayed}",
+        f"{counted(kept.interface.golden.rows, 'golden row')} {replayed}",
     )
 
 
@@ -150,7 +150,7 @@ def _sound_objects(project: Project, kept: Record, say: Say) -> None:
     for objects in ([kept.model.md5], store.members(kept.model.md5).values()):
         bad = store.unsound(objects)
         if bad:
-            what = f"fetching {len(bad)} object{'s' * (len(bad) != 1)} that the cache lacks or has damaged"
+            what = f"fetching {counted(len(bad), 'object')} that the cache lacks or has damaged"
             store.fetch(bad, say(what, len(bad)))
 
 
