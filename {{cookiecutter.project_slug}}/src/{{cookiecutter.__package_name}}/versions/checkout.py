@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MissingError, ProjectError
+from ..times import day
 from . import derive, dvc_repo
 from .derive import Source
 from .git import GitError, last_line
@@ -95,7 +96,7 @@ def _bring(project: Project, source: Source, name: str, say: Say) -> None:
         if note is None:
             raise
         raise ProjectError(
-            f"{name} was pruned: {note.by} had what is stored for it deleted on {note.at:%Y-%m-%d}",
+            f"{name} was pruned: {note.by} had what is stored for it deleted on {day(note.at)}",
             error.what,
             f"to make it again from its inputs: git switch --detach {project.name}@{name} && dvc repro --pull",
         ) from None

@@ -70,7 +70,7 @@ class Source:
 
     def names(self) -> list[str]:
         """Return the paths that git keeps of the commit, or of the workspace."""
-        return list(self.git.files(self.commit)) if self.commit else self.git.run("ls-files", "-z").split("\0")[:-1]
+        return self.git.files(self.commit) if self.commit else self.git.run("ls-files", "-z").split("\0")[:-1]
 
     def out(self, path: str) -> Out:
         """Return a tracked output."""
@@ -135,7 +135,7 @@ def derive(source: Source, identity: record.Identity, gate: record.Gate) -> Reco
         environment=_environment(source, params, noted),
         interface=_interface(source, described),
         governance=record.Governance(
-            author=source.git.run("log", "-1", "--no-show-signature", "--format=%an <%ae>", source.rev),
+            author=source.git.run("log", "-1", "--format=%an <%ae>", source.rev),
             trained=record.Trained(**{k: noted[k] for k in ("at", "seconds", "host")}) if noted else None,
             gate=gate,
         ),
