@@ -143,7 +143,8 @@ def _unsaved(project: Project, after_crash: bool) -> list[str]:
 
 def _switch(project: Project, target: str, commit: str) -> None:
     git = project.git
-    is_branch = git.try_run("show-ref", "--verify", "--quiet", f"refs/heads/{target}") is not None
+    is_version = target.startswith(f"{project.name}@")  # a branch may have the same name
+    is_branch = not is_version and git.try_run("show-ref", "--verify", "--quiet", f"refs/heads/{target}") is not None
     where = [target] if is_branch else ["--detach", commit]
     try:
         if (git.branch() or git.commit("HEAD")) != (target if is_branch else commit):

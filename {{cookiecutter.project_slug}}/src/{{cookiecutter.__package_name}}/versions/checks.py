@@ -155,7 +155,7 @@ def lock_file(project: Project) -> list[Problem]:
     return [
         Problem(
             "uv.lock locks no versions, so the environment cannot be rebuilt",
-            "uv lock && uv sync, then dvc repro and commit",
+            "uv lock && uv sync (with pip: pip install uv && uv lock), then dvc repro and commit",
         )
     ]
 

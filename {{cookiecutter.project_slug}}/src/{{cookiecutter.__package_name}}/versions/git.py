@@ -36,6 +36,8 @@ PLAIN = tuple(
         "color.ui=false",
         "core.fsmonitor=false",  # the daemon would keep our pipes open, and watch each release directory
         "core.quotePath=false",
+        "diff.autoRefreshIndex=true",
+        "diff.orderFile=/dev/null",
         "i18n.logOutputEncoding=UTF-8",
         "log.showSignature=false",
         "maintenance.auto=false",
@@ -159,6 +161,9 @@ class Git:
         try:
             return self.run_bytes("cat-file", "blob", f"{rev}:{path}")
         except GitError:
+            commit = self.try_run("rev-parse", "--verify", "--quiet", "--end-of-options", rev + "^{commit}")
+            if commit and " blob " in self.run("ls-tree", "-z", "--full-tree", commit, "--", path):
+                raise  # it is there, and cannot be had: the remote of a partial clone is away
             return None
 
     def tree(self, rev: str) -> dict[str, tuple[int, str]]:
@@ -193,10 +198,10 @@ class Git:
         With one revision: between it and the files as they are here.
         """
         options = (
-            "--numstat", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-relative", "-O/dev/null",
+            "--numstat", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-relative",
             "--diff-algorithm=myers", "--ignore-submodules=none",
         )  # fmt: skip
-        lines = self.run("-c", "diff.autoRefreshIndex=true", "diff", *options, *revs, "--").split("\0")
+        lines = self.run("diff", *options, *revs, "--").split("\0")
         return [(path, added, removed) for added, removed, path in (line.split("\t", 2) for line in lines if line)]
 
     def is_ancestor(self, older: str, newer: str) -> bool:
