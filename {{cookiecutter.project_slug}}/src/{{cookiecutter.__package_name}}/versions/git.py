@@ -52,8 +52,6 @@ AS_COMMITTED = (
     "-c", "core.hooksPath=/dev/null",  # `dvc install` sets a hook that checks everything out
     "-c", "worktree.useRelativePaths=false",  # an extension that DVC's readers of git do not know
 )  # fmt: skip
-#: git answers these when another tag of the name came first: from the server, or from the local check of a lease.
-LOST_RACE = ("already exists", "stale info", "reference already exists", "cannot lock ref", "failed to update ref")
 #: LC_ALL: reasons are read. GIT_TERMINAL_PROMPT: a question nobody sees would hang. GIT_NO_REPLACE_OBJECTS: a hash
 #: names what the remote has under it, too.
 ANSWERS = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_REPLACE_OBJECTS": "1"}
@@ -325,7 +323,7 @@ class Git:
         except GitError as error:
             if all(self.try_run("rev-parse", "--verify", "--quiet", f"refs/tags/{n}") == v for n, v in refs.items()):
                 return  # another command of this clone fetched them just now
-            if any(reason in error.stderr for reason in LOST_RACE):
+            if self.tag_names("refs/tags") & refs.keys():
                 raise TakenError(error.arguments, error.stderr) from None
             raise
 
