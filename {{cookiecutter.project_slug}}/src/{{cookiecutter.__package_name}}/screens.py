@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import ProjectError, counted
+from .times import day, minute, utc
 
 if TYPE_CHECKING:
     from .versions.adopt import Adopted
@@ -100,7 +101,7 @@ def materialised(done: "Release", as_json: bool) -> None:
     if as_json:
         json({"version": done.version.name, "folder": done.folder, "python": done.python, "checks": done.checks})
         return
-    print(f"{done.version.name}: {done.folder}")
+    print(f"{done.version.name}: {done.folder}\n  its Python: {done.python}")
     for check in done.checks:
         print(f"  checked: {check}")
 
@@ -121,11 +122,12 @@ def released(done: "Released", as_json: bool) -> None:
     verdict(done.verdict, as_json=False)
     print(f"\n{done.version}: {done.reason}")
     print(f"{counted(done.objects, 'object')} seen in the DVC remote, {done.sent} of them sent now")
-    print(f"tag pushed to {done.remote}" if done.remote else "tag made in this clone")
+    print(f"tag {done.tag}, " + (f"pushed to {done.remote}" if done.remote else "only in this clone"))
     for note in done.notes:
         print(f"note: {note}")
     if not any("will refuse" in note for note in done.notes):
         print(f"\nnext: model promote {done.version} --to prod")
+    print(f"the record: model show {done.version}; what git has: git show {done.tag}")
 
 
 def moved(done: "Moved", as_json: bool) -> None:
@@ -140,7 +142,7 @@ def moved(done: "Moved", as_json: bool) -> None:
         print(f"  checked: {check}")
     if done.kind == "rollback":
         print(f"  {done.source} is quarantined: it comes back only with model promote --force --reason")
-    print(f"  release directory: {done.folder}")
+    print(f"  release directory: {done.folder}\n  its Python: {done.python}")
     print(
         f"  tag: {done.tag}, "
         + (f"pushed to {done.remote}" if done.remote else "only in this clone: there is no git remote")
@@ -159,10 +161,8 @@ def history(entries: "list[Entry]", as_json: bool) -> None:
         where = (
             "" if entry.stage is None else f"{entry.stage}: {entry.source or 'nothing'} -> {entry.version or 'nothing'}"
         )
-        rows.append(
-            (f"{entry.at:%Y-%m-%d %H:%M}", entry.what, where or str(entry.version), person(entry.by), entry.why)
-        )
-    table(("when", "what", "version", "who", "why"), rows)
+        rows.append((minute(entry.at), entry.what, where or str(entry.version), person(entry.by), entry.why))
+    table(("when (UTC)", "what", "version", "who", "why"), rows)
 
 
 def audit(lines: "list[Line]", as_json: bool) -> None:
@@ -174,14 +174,14 @@ def audit(lines: "list[Line]", as_json: bool) -> None:
         return
     rows = []
     for line in lines:
-        when = f"{line.at:%Y-%m-%d %H:%M}" if line.at else ""
+        when = minute(line.at) if line.at else ""
         what = f"{line.what}, forced" if line.forced else line.what
         version = f"{line.stage}: {line.source or 'nothing'} -> {line.version or 'nothing'}" if line.stage else ""
         trained = "trained on " if line.what == "release" and line.host else ""
         where = line.job or f"{trained}{line.host or ''}"
         signed = {"good": f"by {line.signer}", "none": "no"}.get(line.signature, line.signature)
         rows.append((when, what, version or line.version or line.tag, person(line.by), where, signed, line.why))
-    table(("when", "what", "version", "who", "where", "signed", "why"), rows)
+    table(("when (UTC)", "what", "version", "who", "where", "signed", "why"), rows)
     found = [(line.tag, finding) for line in lines for finding in line.findings]
     print(
         f"\n{counted(len(lines), 'tag')}, " + (f"{counted(len(found), 'finding')}:" if found else "all fit each other")
@@ -198,9 +198,9 @@ def person(who: str) -> str:
 
 
 def period(found: "Period") -> str:
-    until = f"{found.until:%Y-%m-%d %H:%M}" if found.until else "now"
+    until = utc(found.until) if found.until else "now"
     why = f": {found.reason}" if found.reason else ""
-    return f"{found.stage}, {found.since:%Y-%m-%d %H:%M} to {until}, by {found.by}{why}"
+    return f"{found.stage}, {utc(found.since)} to {until}, by {found.by}{why}"
 
 
 def show(kept: "Record", version: "Version", registry: "Registry", as_json: bool) -> None:
@@ -221,8 +221,8 @@ def show(kept: "Record", version: "Version", registry: "Registry", as_json: bool
     facts = [
         ("live in", ", ".join(stages) or "no stage"),
         ("quarantined", ", ".join(f"{s}: {e.reason}" for s, e in registry.quarantined_by(version.name).items())),
-        ("pruned", f"{note.at:%Y-%m-%d} by {note.by}: it cannot be restored" if note else ""),
-        ("released", f"{version.at:%Y-%m-%d %H:%M} by {version.by}"),
+        ("pruned", f"{day(note.at)} by {note.by}: it cannot be restored" if note else ""),
+        ("released", f"{utc(version.at)} by {version.by}"),
         ("follows", parent.version if parent else "nothing: the first version"),
         ("model", f"{kept.model.path}, {kept.model.bytes:,} bytes, sha256 {kept.model.sha256[:16]}"),
         ("commit", f"{kept.code.commit[:12]} by {kept.governance.author}"),
@@ -339,7 +339,7 @@ def pruned(plan: "Plan", as_json: bool) -> None:
     rows = [
         (
             f.version,
-            f"{f.at:%Y-%m-%d}",
+            day(f.at),
             ", ".join(f.kept_by) or (("went" if plan.done else "goes") if f.objects else "nothing; it has no more"),
             *((str(f.objects), size(f.bytes)) if f.objects else ("", "")),
         )
@@ -396,9 +396,7 @@ def status(found: "Status", as_json: bool) -> None:
         event = live.event
         older = f" and {len(live.newer) - 3} before" if len(live.newer) > 3 else ""
         newer = f"; newer: {', '.join(live.newer[-3:])}{older}" if live.newer else ""
-        since = f"since {event.at:%Y-%m-%d %H:%M} by {person(event.by)}" + (
-            f" ({event.reason})" if event.reason else ""
-        )
+        since = f"since {utc(event.at)} by {person(event.by)}" + (f" ({event.reason})" if event.reason else "")
         print(f"  {live.stage}: {live.version or 'nothing'} {since}{newer}")
     if not found.problems:
         print("nothing is wrong")

@@ -167,7 +167,8 @@ def write(path: Path = ENVIRONMENT_FILE) -> None:
     if environment.source == "installed":
         print(
             f"{path}: {UV_LOCK} locks no versions, so the {len(environment.packages)} installed ones count."
-            f"\n  `uv lock` fixes them for everybody; else type `dvc repro --force compose` after you changed one."
+            "\n  `uv lock` fixes them for everybody (with pip: `pip install uv && uv lock`), and a release needs it."
+            "\n  Else type `dvc repro --force compose` after you changed one."
         )
     else:
         print(f"{path}: {len(environment.packages)} runtime packages as {UV_LOCK} locks them")

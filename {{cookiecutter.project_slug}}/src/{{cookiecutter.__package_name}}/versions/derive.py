@@ -75,7 +75,7 @@ class Source:
     def names(self) -> list[str]:
         """Return the paths that git keeps of the commit, or of the workspace."""
         if self.commit:
-            return list(self.git.files(self.commit))
+            return self.git.files(self.commit)
         kept = self.git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")[:-1]
         return [name for name in kept if (self.git.root / name).is_file()]
 
@@ -142,7 +142,7 @@ def derive(source: Source, identity: record.Identity, gate: record.Gate) -> Reco
         environment=_environment(source, params, noted),
         interface=_interface(source, described),
         governance=record.Governance(
-            author=source.git.run("log", "-1", "--no-show-signature", "--format=%an <%ae>", source.rev),
+            author=source.git.run("log", "-1", "--format=%an <%ae>", source.rev),
             trained=record.Trained(**{k: noted[k] for k in ("at", "seconds", "host")}) if noted else None,
             gate=gate,
         ),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError, counted
+from ..times import minute
 from . import card, derive, interface, record, tables
 from .derive import Source
 from .history import periods
@@ -98,7 +99,7 @@ def diff(project: Project, old: str, new: str, say: Say = silent, fetch: bool = 
         Section("data", ("", *names), _data(project, before, now, fetch)),
         Section("params", ("key", *names), _params(before.source, now.source)),
         Section("packages", ("package", *names), _packages(before.record, now.record)),
-        Section("live", ("version", "stage", "from", "to", "by", "why"), _live(known, names)),
+        Section("live", ("version", "stage", "from (UTC)", "to (UTC)", "by", "why"), _live(known, names)),
     )
 
 
@@ -127,13 +128,8 @@ def _measured_on(project: Project, before: Source, now: Source) -> str:
 def _code(project: Project, before: Source, now: Source) -> tuple[tuple[str, ...], ...]:
     made = {"dvc.lock", "params.yaml", "evaluation.json", "metrics.json", "environment.json", "uv.lock"}
     revs = [before.commit, now.commit] if now.commit else [before.commit]  # one: the files as they are here
-    text = project.git.run("diff", "--numstat", "-z", "--no-renames", *revs)
-    rows = []
-    for line in text.split("\0"):
-        added, removed, path = (*line.split("\t"), "", "")[:3]
-        if path and path not in made:
-            rows.append((path, f"+{added}", f"-{removed}"))
-    return tuple(rows)
+    found = project.git.differences(*revs)
+    return tuple((path, f"+{added}", f"-{removed}") for path, added, removed in found if path not in made)
 
 
 def _data(project: Project, old_side: Side, new_side: Side, fetch: bool) -> tuple[tuple[str, ...], ...]:
@@ -243,12 +239,12 @@ def _live(known: Registry, names: tuple[str, str]) -> tuple[tuple[str, ...], ...
     rows = []
     for period in periods(known):
         if period.version in names:
-            until = f"{period.until:%Y-%m-%d %H:%M}" if period.until else "now"
+            until = minute(period.until) if period.until else "now"
             rows.append(
                 (
                     period.version,
                     period.stage,
-                    f"{period.since:%Y-%m-%d %H:%M}",
+                    minute(period.since),
                     until,
                     period.by.partition(" <")[0],
                     period.reason,

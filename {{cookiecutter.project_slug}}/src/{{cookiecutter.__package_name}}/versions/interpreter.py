@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from .. import packages
 from ..errors import UnavailableError
+from .git import environment
 from .project import Project
 
 #: An environment that takes longer to install than this has no connection.
@@ -95,11 +96,18 @@ def _install(home: Path, folder: Path, python: str) -> None:
         "--python",
         python,
     ]
-    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    environment["UV_PROJECT_ENVIRONMENT"] = str(home)
+    variables = {key: value for key, value in environment().items() if key != "VIRTUAL_ENV"}
+    variables["UV_PROJECT_ENVIRONMENT"] = str(home)
     try:
         done = subprocess.run(  # noqa: S603 (an argument list)
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+            command,
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
         )
         reason = done.stderr.strip()
     except subprocess.TimeoutExpired:

@@ -6,8 +6,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..errors import ProjectError, UnavailableError
+from ..times import day, utc
 from . import card, interface, push, restore
-from .git import GitError, TakenError, last_line
+from .git import GitError, TakenError, tag_fault
 from .progress import Say, silent
 from .project import Project, event_message, one_line, where
 from .registry import STAGE_NAME, Event, Pruned, Registry, Version
@@ -28,8 +29,8 @@ class Moved:
         Name of the new stage tag.
     checks : tuple of str
         What was proven.
-    folder : str
-        The release directory.
+    folder, python : str
+        The release directory, and the interpreter that has its packages.
     remote : str or None
         The git remote that has the tag; None if it is only here.
     notes : tuple of str
@@ -42,6 +43,7 @@ class Moved:
     tag: str
     checks: tuple[str, ...]
     folder: str
+    python: str
     remote: str | None
     notes: tuple[str, ...] = ()
 
@@ -87,7 +89,7 @@ def promote(project: Project, name: str, stage: str, reason: str = "", force: bo
             since = registry.live_since(stage)
             assert since is not None
             raise ProjectError(
-                f"{version.name} is live in {stage} already, since {since.at:%Y-%m-%d %H:%M}",
+                f"{version.name} is live in {stage} already, since {utc(since.at)}",
                 f"by {since.by}",
                 "model history",
             )
@@ -248,7 +250,7 @@ def _same_model(project: Project, registry: Registry, version: Version, others: 
 def _quarantined(version: str, events: dict[str, Event], stage: str) -> ProjectError:
     event = next(iter(events.values()))
     return ProjectError(
-        f"{version} is quarantined: {event.by} rolled {event.stage} back from it on {event.at:%Y-%m-%d}",
+        f"{version} is quarantined: {event.by} rolled {event.stage} back from it on {day(event.at)}",
         f"reason given: {event.reason or 'none'}",
         f'if it is good after all: model promote {version} --to {stage} --force --reason "why"',
     )
@@ -256,7 +258,7 @@ def _quarantined(version: str, events: dict[str, Event], stage: str) -> ProjectE
 
 def _pruned(version: str, note: Pruned, stage: str) -> ProjectError:
     return ProjectError(
-        f"{version} was pruned: {note.by} had what is stored for it deleted on {note.at:%Y-%m-%d}",
+        f"{version} was pruned: {note.by} had what is stored for it deleted on {day(note.at)}",
         note.reason or "no rule of conf/retention/ kept it",
         f"where the cache still has it, or dvc repro at its tag made it again: "
         f'model promote {version} --to {stage} --force --reason "why"',
@@ -426,18 +428,6 @@ def _move(
             "model history, then the same command again if it is still right",
         ) from None
     except GitError as error:
-        if error.arguments[0] == "tag":
-            raise ProjectError(
-                f"the tag could not be signed: {last_line(error.stderr)}",
-                "sign_tags is true in conf/stages/",
-                "git config user.signingkey KEY (and gpg.format ssh for an SSH key), or sign_tags: false",
-            ) from None
-        raise ProjectError(
-            f"the git remote {remote} did not take the stage tag: {last_line(error.stderr)}"
-            if remote
-            else f"git could not write the tag: {last_line(error.stderr)}",
-            f"{stage} still holds {source or 'nothing'}, here and there",
-            f"mend that (try: git push --dry-run {remote}), then the same command again",
-        ) from None
+        raise tag_fault(error, remote, f"{stage} still holds {source or 'nothing'}, here and there") from None
     folder = str(release.folder.relative_to(project.root))
-    return Moved(stage, kind, source, target, name, tuple(checks), folder, remote, tuple(notes or ()))
+    return Moved(stage, kind, source, target, name, tuple(checks), folder, release.python, remote, tuple(notes or ()))

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import ProjectError, counted
 from . import needs, restore
-from .git import GitError, TakenError, last_line
+from .git import GitError, TakenError, tag_fault
 from .needs import Needs
 from .progress import Say, silent
 from .project import Project, event_message, one_line, where
@@ -216,11 +216,8 @@ def _note(project: Project, plan: Plan, reason: str, say: Say) -> str | None:
                 git.fetch_tags(remote)
             continue
         except GitError as error:
-            raise ProjectError(
-                f"the note of what goes could not be made: {last_line(error.stderr)}",
-                "nothing is deleted that the history does not say; nothing has been",
-                "mend that, then the same command again",
-            ) from None
+            still = "nothing is deleted that the history does not say; nothing has been"
+            raise tag_fault(error, remote, still) from None
         return name
     raise ProjectError("others prune at the same time", "each took the number of this note", "try again")
 

@@ -99,7 +99,7 @@ def _inputs(project: Project, outs: tuple[Out, ...], folder: Path, say: Say) -> 
     if bad:
         project.store.fetch(bad, say(f"fetching {counted(len(bad), 'object')} of the inputs", len(bad)))
     dvc_repo.checkout(folder, *[out.path for out in inputs])
-    (folder / ".dvc" / "config.local").unlink()
+    restore.configure(folder)
 
 
 def _repro(folder: Path, python: str, say: Say) -> None:
@@ -109,7 +109,13 @@ def _repro(folder: Path, python: str, say: Say) -> None:
     command = [python, "-m", "dvc", "repro", "--force", "--no-run-cache", "--no-commit"]
     lines: list[str] = []
     with subprocess.Popen(  # noqa: S603 (an argument list)
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as training:
         try:
             assert training.stdout is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError, counted
+from ..times import day
 from . import derive, gate
 from .git import SIGNED, GitError, last_line
 from .interface import differences
@@ -181,7 +182,7 @@ def _tag(project: Project, version: Version, witnesses: Witnesses, result: Verif
     fits = _identity(project, version, kept, registry, result)
     note = registry.pruned(version.name)
     if note:
-        result.proven.append(f"pruned on {note.at:%Y-%m-%d} by {note.by}: nothing else can be derived again")
+        result.proven.append(f"pruned on {day(note.at)} by {note.by}: nothing else can be derived again")
     return kept if fits else None
 
 
