@@ -150,8 +150,16 @@ def check(composed: Composed) -> config.Config:
 
 
 def check_estimator(parsed: config.Config, files: tuple[Path, ...]) -> None:
-    """Refuse an estimator that cannot be imported, or an argument that it does not have."""
-    from .estimator import estimator_class, import_target, nested_targets, unknown_arguments
+    """Refuse an estimator that cannot be imported, built, trusted or used for the task, before anything is read."""
+    from .estimator import (
+        build,
+        check_task,
+        check_trust,
+        estimator_class,
+        import_target,
+        nested_targets,
+        unknown_arguments,
+    )
 
     own = next((file for file in files if file.parent.name == "model"), files[0])
     file = config.file_of(["model", "estimator", "_target_"], files, parsed.model.estimator["_target_"])
@@ -172,6 +180,9 @@ def check_estimator(parsed: config.Config, files: tuple[Path, ...]) -> None:
                 f"{where} passes it on to the estimator",
                 f"correct {where}, then run the same command again",
             )
+    built = build(parsed.model.estimator, str(file))
+    check_task(built, parsed.model.estimator["_target_"], parsed.task.name, str(file))
+    check_trust(parsed.model.estimator, str(file))
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -22,6 +22,9 @@ PARAMS_FILE = Path("params.yaml")
 OVERRIDES = Path("-S")
 NEW_KEYS = "\n       (a key that came with an update of the template: its CHANGELOG.md says what to write)"
 
+#: scikit-learn's histograms have 255 bins: one for each category.
+MOST_NATIVE = 255
+
 ColumnType = Literal["number", "boolean", "category", "date"]
 Metric = Literal["accuracy", "f1_macro", "log_loss", "roc_auc", "rmse", "mae", "r2"]
 METRICS: dict[str, tuple[Metric, ...]] = {
@@ -130,8 +133,17 @@ class Features(Strict):
     name: str
     impute_numbers: Literal["median", "mean", "most_frequent"]
     scale_numbers: bool
+    encode_categories: Literal["one_hot", "ordinal", "target", "native"] = "one_hot"
     max_categories: int = Field(ge=2)
     min_frequency: int = Field(ge=1)
+    text: list[str] = []
+    max_words: int = Field(default=1000, ge=1)
+
+    @model_validator(mode="after")
+    def _native_categories_fit_into_a_byte(self) -> "Features":
+        if self.encode_categories == "native" and self.max_categories > MOST_NATIVE:
+            raise ValueError(f"encode_categories: native takes max_categories up to {MOST_NATIVE}")
+        return self
 
 
 class Split(Strict):

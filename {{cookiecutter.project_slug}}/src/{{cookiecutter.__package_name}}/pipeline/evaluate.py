@@ -47,7 +47,8 @@ def score(model: Any, table: pd.DataFrame, table_columns: list[Column]) -> Class
         )
     labels = [str(label) for label in model.classes_]
     position = {label: number for number, label in enumerate(labels)}
-    predicted = np.array([position[str(label)] for label in model.predict(inputs)], dtype=np.intp)
+    answers = np.asarray(model.predict(inputs)).reshape(-1)  # some estimators give a column
+    predicted = np.array([position[str(label)] for label in answers], dtype=np.intp)
     truth = table[target.name].map(position).to_numpy(dtype=np.intp)
     probabilities = None
     if hasattr(model, "predict_proba"):

@@ -87,7 +87,7 @@ def golden(rows: pd.DataFrame, table_columns: list[Column], model: Any) -> dict[
 
 def predict(model: Any, rows: pd.DataFrame) -> dict[str, Any]:
     """Return predictions, and probabilities where the model gives them, ready for JSON."""
-    predictions = [_json(value) for value in model.predict(rows)]
+    predictions = [_json(value) for value in np.asarray(model.predict(rows)).reshape(-1)]  # some give a column
     if not hasattr(model, "predict_proba"):
         return {"predictions": predictions}
     return {"predictions": predictions, "probabilities": np.asarray(model.predict_proba(rows), dtype=float).tolist()}
