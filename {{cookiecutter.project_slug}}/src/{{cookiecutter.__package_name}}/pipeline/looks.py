@@ -88,19 +88,22 @@ def _fixes(misfits: pa.Array, kind: ColumnType, data: Data) -> list[str]:
     dressed = _is_like(misfits, DRESSED[kind])
     other = "," if data.decimal == "." else "."
     fixes = []
+    strange = misfits.filter(pc.invert(dressed))
     if kind == "date" and pc.any(dressed).as_py():
         chosen = misfits.filter(dressed)[:TRIED]
         forms = [form for form in FORMS if pc.all(values.fits(chosen, "date", data.decimal, form)).as_py()]
-        fixes.append(
-            "dates? say how they are written, " + " or ".join(f"`date_format: {f!r}`" for f in forms or FORMS[:1])
-        )
+        if forms:
+            fixes.append(
+                "dates? say how they are written, " + " or ".join(f"`date_format: {form!r}`" for form in forms)
+            )
+        else:
+            strange = misfits
     if kind == "number" and pc.any(dressed).as_py():
         is_decimal = pc.all(values.fits(misfits.filter(dressed), "number", other, None)).as_py()
         if is_decimal and not pc.any(_is_like(misfits.filter(dressed), THOUSANDS)).as_py():
             fixes.append(f'a {other} before the decimals? `decimal: "{other}"`')
         else:
             fixes.append("numbers? write them in the file without separators of thousands, and without signs")
-    strange = misfits.filter(pc.invert(dressed))
     if 0 < len(strange) <= NAMED:
         listed = ", ".join(f'"{text}"' for text in [*data.missing, *strange.to_pylist()])
         fixes.append(f"missing values? `missing: [{listed}]`")

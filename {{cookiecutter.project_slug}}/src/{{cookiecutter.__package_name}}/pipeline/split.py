@@ -78,7 +78,7 @@ def _places(table: Table, config: Split, data: Data, notes: list[str]) -> NDArra
     if not key:
         return row_fractions(table, seen, data, config.salt)
     place = row_fractions(table, key, data, config.salt)
-    absent = np.logical_and.reduce([table.arrow[name].is_null().to_numpy() for name in key])
+    absent = np.logical_and.reduce([_hashes(table, name, data) == 0 for name in key])
     if absent.any():
         # All at one place they would go to one part, however many they are.
         place[absent] = row_fractions(table, seen, data, config.salt)[absent]
@@ -121,8 +121,9 @@ def _hashes(table: Table, name: str, data: Data) -> NDArray[np.uint64]:
     else:
         # A date of the form 20240105 is hashed as the number that it was before somebody said what it is.
         text = raw if table.types[name] == "date" else typed.cast(pa.string())
-        # "NA" in quotes is a text, and missing as soon as the column is one of numbers.
-        absent = pc.or_(absent, pc.is_in(text, pa.array(data.missing, pa.string())))
+        if name in table.quoted:
+            # "NA" in quotes is a text, but missing as soon as the column is one of numbers.
+            absent = pc.or_(absent, pc.is_in(text, pa.array(data.missing, pa.string())))
         hashes = _hashes_of_text(text)
     hashes = _mix(hashes ^ _hash_of(name))
     hashes[absent.to_numpy(zero_copy_only=False)] = 0
@@ -161,7 +162,8 @@ def _hashes_of_text(text: pa.Array) -> NDArray[np.uint64]:
         hashes[is_date.to_numpy(zero_copy_only=False)] = _hashes_of_dates(dates)
     # The last one is for missing values; what it is plays no part.
     places = pc.fill_null(encoded.indices, len(texts)).to_numpy(zero_copy_only=False)
-    return np.append(hashes, np.uint64(0))[places]
+    found: NDArray[np.uint64] = np.append(hashes, np.uint64(0))[places]
+    return found
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

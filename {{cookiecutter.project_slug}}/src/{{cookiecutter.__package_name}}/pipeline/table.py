@@ -37,6 +37,7 @@ MOSTLY = 0.9
 GUESSED: tuple[ColumnType, ...] = ("boolean", "number", "date")
 #: No measure is larger; its square and the sum of a million squares are still numbers, and so is it with 32 bits.
 LARGEST = 1e38
+INFINITE = float("inf")
 #: How many names a note lists.
 LISTED = 10
 
@@ -66,6 +67,8 @@ class Table:
         The same rows as the files hold them: text, or the types of Parquet. A
         text that stands for a missing value is kept, unless the column also has
         such a text in quotes, as a value.
+    quoted : frozenset of str
+        Those columns.
     notes : tuple of str
         What was passed over, or read as something that it might not be.
     """
@@ -74,6 +77,7 @@ class Table:
     types: dict[str, str]
     origins: tuple[Origin, ...]
     raw: pa.Table
+    quoted: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     def place(self, row: int) -> str:
@@ -173,7 +177,7 @@ def read(data: Data, conf_file: str) -> Table:
             if name in untyped
             else _from_parquet(column, name, is_wide, reading)
         )
-    return Table(pa.table(typed), types, origins, pa.table(raw), tuple(notes))
+    return Table(pa.table(typed), types, origins, pa.table(raw), frozenset(quoted), tuple(notes))
 
 
 def find_files(folder: Path, conf_file: str) -> list[Path]:
@@ -341,7 +345,7 @@ def _from_text(text: pa.Array, name: str, reading: _Reading) -> tuple[pa.Array, 
 def _check_type(typed: pa.Array, text: pa.Array, name: str, kind: str, reading: _Reading) -> None:
     """Refuse numbers that no model can square; say of dates what their time zone is."""
     if kind == "number":
-        _refuse_huge(typed, name, reading)
+        _refuse_huge(typed, text, name, reading)
         _note_days(typed, name, reading)
     if kind == "date" and reading.data.date_format is None and _is_seen(name, reading.data):
         present = text.drop_null()
@@ -370,7 +374,7 @@ def _note_missing(text: pa.Array, name: str, kind: str, reading: _Reading) -> No
         reading.notes.append(f"column {name!r}: quoted in the file, so a text and not missing: {listed}")
 
 
-def _refuse_huge(numbers: pa.Array, name: str, reading: _Reading) -> None:
+def _refuse_huge(numbers: pa.Array, shown: pa.Array, name: str, reading: _Reading) -> None:
     """Refuse a number that is infinite, or whose square is."""
     if not _is_seen(name, reading.data):
         return
@@ -378,10 +382,9 @@ def _refuse_huge(numbers: pa.Array, name: str, reading: _Reading) -> None:
     if max(abs(ends["min"] or 0.0), abs(ends["max"] or 0.0)) <= LARGEST:
         return
     row = pc.indices_nonzero(pc.fill_null(pc.greater(pc.abs(numbers), LARGEST), False))[0].as_py()
-    number = numbers[row].as_py()
+    value = shown[row].as_py()
     raise ProjectError(
-        f"{reading.place(row)}, column {name!r} is "
-        + ("infinite" if number in (float("inf"), -float("inf")) else f"{number!r}"),
+        f"{reading.place(row)}, column {name!r} is " + ("infinite" if value in (INFINITE, -INFINITE) else str(value)),
         f"no model can take it: a number must be smaller than {LARGEST:g}",
         f"leave the value empty if it stands for a missing one (a CSV file: add it to `missing` in {reading.conf_file})"
         f"\n       or list the column in `leave_out` in {reading.conf_file}",
@@ -444,7 +447,7 @@ def _from_parquet(column: pa.ChunkedArray, name: str, is_wide: bool, reading: _R
             return _from_text(values.cleaned(column, reading.data.missing), name, reading)
         if is_wide and not declared and _is_seen(name, reading.data):
             reading.notes.append(
-                f"column {name!r} is read as text: it holds whole numbers above 2**53, and a float would take some for one"
+                f"column {name!r} is read as text: a float would take some of its whole numbers for one"
                 f" (a quantity? `{name}: number` below `types` in {reading.conf_file}; a code? `{name}: category`)"
             )
         return column, "category"
@@ -464,6 +467,6 @@ def _from_parquet(column: pa.ChunkedArray, name: str, is_wide: bool, reading: _R
             f"take {name!r} out of `types` in {reading.conf_file}, or write the file with that type",
         )
     if kind == "number":
-        _refuse_huge(column, name, reading)
+        _refuse_huge(column, column, name, reading)
         _note_days(column, name, reading)
     return column, kind
