@@ -49,6 +49,13 @@ def _strptime_format(value: str | None) -> str | None:
     return value
 
 
+def _separator(value: str | None) -> str | None:
+    """Refuse what no reader of CSV takes as the separator."""
+    if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n\0'):
+        raise ValueError("not one ASCII character, such as ; or a tab")
+    return value
+
+
 Date = Annotated[dt.date, BeforeValidator(_as_date)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -74,9 +81,9 @@ class Rule(Strict):
     """What every value of one column must satisfy; a broken rule stops `prepare`."""
 
     required: bool = False
-    min: float | None = None
-    max: float | None = None
-    values: list[str] | None = None
+    min: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    max: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    values: Annotated[list[str | bool], Field(min_length=1)] | None = None
 
 
 class Data(Strict):
@@ -85,16 +92,16 @@ class Data(Strict):
     name: str
     path: str
     target: str
-    id: list[str]
-    leave_out: list[str]
-    types: dict[str, ColumnType]
-    rules: dict[str, Rule]
-    rows_without_target: Literal["drop", "refuse"]
-    missing: list[str]
-    encoding: str
-    separator: Annotated[str, Field(min_length=1, max_length=1)] | None
-    decimal: Literal[".", ","]
-    date_format: Annotated[str | None, AfterValidator(_strptime_format)]
+    id: list[str] = []
+    leave_out: list[str] = []
+    types: dict[str, ColumnType] = {}
+    rules: dict[str, Rule] = {}
+    rows_without_target: Literal["drop", "refuse"] = "drop"
+    missing: list[str] = ["NA", "N/A", "NaN", "nan", "null", "None"]
+    encoding: str = "utf-8"
+    separator: Annotated[str | None, AfterValidator(_separator)] = None
+    decimal: Literal[".", ","] = "."
+    date_format: Annotated[str | None, AfterValidator(_strptime_format)] = None
 
     @model_validator(mode="after")
     def _target_is_a_feature_of_nothing(self) -> "Data":
