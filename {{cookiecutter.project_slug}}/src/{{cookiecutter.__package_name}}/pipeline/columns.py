@@ -37,6 +37,9 @@ class Reading:
     decimal : str
     date_format : str or None
         As in strptime; None for ISO.
+    verbatim : bool
+        Whether a text is a value as it is, with the white space around it and
+        whatever it says: so it is in columns to which Parquet gives the type text.
     spelling : Spelling
         Of a category: how values that are not text are written.
     """
@@ -44,6 +47,7 @@ class Reading:
     missing: tuple[str, ...] = MISSING
     decimal: str = "."
     date_format: str | None = None
+    verbatim: bool = False
     spelling: Spelling = TYPED
 
 
@@ -196,7 +200,8 @@ def _read_part(places: NDArray[np.intp], array: pa.Array, column: Column) -> pa.
     if pa.types.is_null(kind):
         return pa.nulls(len(array), ARROW_TYPES[column.type])
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        given = values.cleaned(array.cast(pa.string()), list(column.reading.missing))
+        given = array.cast(pa.string())
+        given = given if column.reading.verbatim else values.cleaned(given, list(column.reading.missing))
         found = _from_text(given, column)
     else:
         given = values.normalised(array)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 from .config import Compute
 
@@ -31,3 +32,17 @@ def pinned(compute: Compute, jobs: int = 1) -> Iterator[None]:
     # Threads, because starting processes takes longer than most fits.
     with threadpool_limits(limits=compute.threads), parallel_config("threading", n_jobs=jobs):
         yield
+
+
+def available_bytes() -> int | None:
+    """Return the memory that this process may still take, or None where only Linux would tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+    group = Path("/sys/fs/cgroup")  # in a container with a limit, that counts
+    with contextlib.suppress(OSError, ValueError):
+        limit, used = (int((group / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
+        free = min(free, limit - used)
+    return free

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas.api import types
 
-from . import columns, config, environment, interface, spelling
+from . import columns, config, environment, inputs, interface, spelling
 from .columns import Column, Reading
 from .compute import pinned
 from .evaluate import judge
@@ -38,31 +38,33 @@ def tables(parts: Mapping[str, pd.DataFrame], target: str, folder: Path, private
     private : collection of str
         Columns whose values must not travel with the model.
     """
+    inputs.expect_check()
     task = config.read_rules().task.name
     train = parts["train"]
     chosen = [_column(train[name], "feature", _kind(train[name]), private) for name in train.columns if name != target]
     chosen.append(_column(train[target], "target", "category" if task == "classification" else "number", private))
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "left_out").mkdir(parents=True, exist_ok=True)
     for name, rows in parts.items():
         table = columns.frame(rows, chosen)
         columns.validate(table, chosen, f"{folder / name}.parquet")
         _to_parquet(pa.Table.from_pandas(table, preserve_index=False), folder / f"{name}.parquet")
+        _to_parquet(pa.table({}), folder / "left_out" / f"{name}.parquet")
         if name == "test":  # another version may take the same columns with other types
             truths = {column.name: "boolean" for column in chosen if column.type == "boolean"}
             as_given = pa.Table.from_pandas(table.astype(truths), preserve_index=False)
             _to_parquet(as_given, folder / "raw_test.parquet")
-    _to_parquet(pa.table({}), folder / "left_out.parquet")
     columns.write(chosen, folder / "columns.json")
     interface.write({"rows": {name: len(rows) for name, rows in parts.items()}}, folder / "summary.json")
 
 
 def _column(values: "pd.Series[Any]", role: columns.Role, kind: config.ColumnType, private: Collection[str]) -> Column:
     """Describe a column; a text that stands for a missing value has been read by whoever made the rows."""
-    column = Column(str(values.name), kind, role, Reading(missing=()), private=values.name in private)
+    reading = Reading(missing=(), verbatim=kind == "category")
+    column = Column(str(values.name), kind, role, reading, private=values.name in private)
     if kind != "category":
         return column
     texts = pa.array(columns.frame(values.to_frame(), [column])[column.name], pa.string(), from_pandas=True)
-    return replace(column, reading=Reading(missing=(), spelling=spelling.of_texts(texts)))
+    return replace(column, reading=replace(column.reading, spelling=spelling.of_texts(texts)))
 
 
 def _kind(values: "pd.Series[Any]") -> config.ColumnType:
@@ -88,6 +90,7 @@ def train(estimator: Any, folder: Path) -> None:
     folder : Path
         Where `tables` wrote.
     """
+    inputs.expect_check()
     environment.check(environment.read())
     compute = config.read_rules().compute
     table_columns = columns.read(folder / "columns.json")
@@ -112,6 +115,7 @@ def evaluate(folder: Path) -> dict[str, dict[str, Any]]:
     dict of str to dict
         By part: every metric with its interval, for your own metrics and plots.
     """
+    inputs.expect_check()
     environment.check(environment.read())
     rules = config.read_rules()
     parts = [part for part in interface.read(folder / "summary.json")["rows"] if part != "train"]

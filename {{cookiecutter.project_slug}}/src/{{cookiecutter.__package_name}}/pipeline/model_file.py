@@ -3,45 +3,33 @@
 skops writes a zip of `schema.json` and one member for each array. Object
 addresses, random names and times make its bytes differ from run to run; here
 they are renumbered in the order of the walk through the schema, and the
-members written in that order with a fixed date.
+members written in that order with a fixed date. What an estimator notes of the
+training itself (how long the fits of a search took) is left out.
 """
 
 import io
 import json
+import re
 import zipfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError
+from . import trust
 
 #: The earliest date that a zip archive can hold.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+#: The dtype of an array stands within so many bytes of the file (numpy.lib.format).
+HEADER_BYTES = 128
 
-#: Types that a model file may hold beside those that skops trusts by itself
-#: (numbers, containers, numpy arrays, scikit-learn's public estimators).
-#: Review a type before you add it: loading creates objects of it.
-TRUSTED_TYPES = (
-    # The type of an array's elements, by name; no code.
-    "numpy.dtype",
-    # Compiled trees: arrays of positions. scikit-learn does not check that they lie within bounds, so a
-    # forged file could crash the process; that is why `load` checks the file's hash before it opens it.
-    "sklearn.tree._tree.Tree",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    # Private parts of public estimators: plain state, no code.
-    "sklearn._loss.loss.HalfTweedieLossIdentity",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-    "sklearn.gaussian_process.kernels.ConstantKernel",
-    "sklearn.gaussian_process.kernels.Product",
-    "sklearn.gaussian_process.kernels.RBF",
-    "sklearn.metrics._dist_metrics.EuclideanDistance64",
-    "sklearn.neighbors._kd_tree.KDTree",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    # This project's own transformers.
-    f"{__package__}.features.DateParts",
-)
+#: What a fitted state holds of this one training: how long its fits took, and an address in memory. The bytes leave it
+#: out, so the loaded estimator does not have it. By the module that its class begins with, and the attribute.
+TIMES = ("mean_fit_time", "std_fit_time", "mean_score_time", "std_score_time")
+VOLATILE: dict[str, dict[str, tuple[str, ...] | None]] = {
+    "sklearn.model_selection.": {"cv_results_": TIMES, "refit_time_": None},
+    "sklearn.feature_extraction.": {"_stop_words_id": None},
+}
 
 
 def to_bytes(model: Any) -> bytes:
@@ -79,12 +67,31 @@ def canonical(file: bytes) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         text = json.dumps(schema, separators=(",", ":"), ensure_ascii=True).encode()
-        for name, content in (("schema.json", text), *((new, source.read(old)) for old, new in members.items())):
+        for name, content in (("schema.json", text), *((new, _clean(source.read(old))) for old, new in members.items())):
             info = zipfile.ZipInfo(name, ZIP_EPOCH)
             info.create_system = 3  # as on Unix, also on Windows
             info.external_attr = 0o644 << 16
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, content)
+    return target.getvalue()
+
+
+def _clean(member: bytes) -> bytes:
+    """Return an array or a foreign model without what is no part of its values."""
+    if member.startswith(b"CBM1"):  # CatBoost's: a random identity, and when the training ended
+        member = re.sub(rb"[0-9a-f]{8}(-[0-9a-f]{8}){3}", b"-".join([b"0" * 8] * 4), member)
+        return re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"1980-01-01T00:00:00Z", member)
+    if not (member.startswith(b"\x93NUMPY") and b"'descr': [" in member[:HEADER_BYTES]):
+        return member
+    import numpy as np
+
+    # Between the fields of a structured array, such as a tree's nodes, lies whatever was in memory before.
+    array = np.load(io.BytesIO(member), allow_pickle=False)
+    copy = np.zeros(array.shape, array.dtype)  # zeros_like would leave the gaps as they are
+    for name in array.dtype.names:
+        copy[name] = array[name]
+    target = io.BytesIO()
+    np.save(target, copy, allow_pickle=False)
     return target.getvalue()
 
 
@@ -100,6 +107,7 @@ def _renumber(node: Any, numbers: dict[int, int], members: dict[str, str]) -> No
         # Whether two equal texts or numbers are one object is up to the interpreter.
         node.pop("__id__", None)
         return
+    _forget(node)
     if node.get("__loader__") == "SetNode" or node.get("__class__") in ("set", "frozenset"):
         # The order in a set hangs on PYTHONHASHSEED.
         node["content"] = sorted(node["content"], key=_without_ids)
@@ -111,6 +119,37 @@ def _renumber(node: Any, numbers: dict[int, int], members: dict[str, str]) -> No
     for key, child in node.items():
         if key not in ("__id__", "file"):
             _renumber(child, numbers, members)
+
+
+def _forget(node: dict[str, Any]) -> None:
+    """Leave out what a fitted state holds of this one training."""
+    for prefix, attributes in VOLATILE.items():
+        if node.get("__loader__") == "ObjectNode" and str(node.get("__module__")).startswith(prefix):
+            for name, keys in attributes.items():
+                if keys is None:
+                    _drop(node["content"], name)
+                elif name in node["content"]["content"]:
+                    for key in keys:
+                        _drop(node["content"]["content"][name], key)
+            if "param_distributions" in node["content"]["content"]:
+                _name_distributions(node["content"]["content"]["param_distributions"])
+
+
+def _name_distributions(node: Any) -> None:
+    """Put a name in the place of each distribution that a search drew from: loading one would run text as code."""
+    if isinstance(node, dict) and str(node.get("__module__")).startswith("scipy.stats."):
+        name = f"{node['__module__']}.{node['__class__']}"
+        node.clear()
+        node |= {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": json.dumps(name)}
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _name_distributions(child)
+
+
+def _drop(mapping: dict[str, Any], key: str) -> None:
+    """Drop a key from a dict in the schema, where the types of the keys stand in a list beside it."""
+    if key in mapping["content"]:
+        del mapping["key_types"]["content"][list(mapping["content"]).index(key)]
+        del mapping["content"][key]
 
 
 def _without_ids(node: Any) -> str:
@@ -149,7 +188,7 @@ def load(path: Path, expected: dict[str, Any]) -> Any:
     ------
     ProjectError
         If the file is missing or changed, was written with another version of
-        scikit-learn, or holds a type that `TRUSTED_TYPES` does not name.
+        scikit-learn, or holds a type that `trust` does not know.
     """
     from importlib.metadata import version
 
@@ -179,14 +218,10 @@ def from_bytes(content: bytes, name: str) -> Any:
     """Load a model from bytes whose hash was checked; only trusted types are created."""
     import skops.io
 
-    from . import features  # noqa: F401  (the file may hold its transformers)
+    from . import features, labels  # noqa: F401  (the file may hold their classes)
 
-    try:
-        return skops.io.loads(content, trusted=list(TRUSTED_TYPES))
-    except skops.io.exceptions.UntrustedTypesFoundException:
-        untrusted = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
-        raise ProjectError(
-            f"{name} holds types that nobody has reviewed: {', '.join(untrusted)}",
-            "loading a model creates objects of the types that its file names",
-            f"look at their code; if they are safe, add them to TRUSTED_TYPES in {Path(__file__).name}",
-        ) from None
+    names = skops.io.get_untrusted_types(data=content)
+    allowed = trust.trusted(names)
+    if set(names) - allowed:
+        trust.refuse(set(names) - allowed, f"{name} holds")
+    return skops.io.loads(content, trusted=sorted(allowed))

@@ -19,12 +19,6 @@ from .answers import answer
 from .csv_file import read_csv
 
 CSV_SUFFIXES = (".csv", ".tsv")
-#: What reading a CSV file as text asks for, where `params.yaml` does not say it.
-CSV: dict[str, Any] = {
-    "name": "rows", "path": "rows", "target": "target", "id": [], "leave_out": [], "types": {}, "rules": {},
-    "rows_without_target": "drop", "missing": [], "encoding": "utf-8", "separator": None, "decimal": ".",
-    "date_format": None,
-}  # fmt: skip
 
 
 def score(folder: Path, table: pa.Table, out: Path) -> None:
@@ -55,9 +49,8 @@ def read(file: Path, params: Path) -> pa.Table:
     try:
         if file.suffix.lower() not in CSV_SUFFIXES:
             return pq.read_table(file)
-        keys = ("encoding", "separator")
-        how = {key: value for key, value in _data(params).items() if key in keys}
-        return read_csv(file, config.Data(**{**CSV, **how}), str(params))
+        how = {key: value for key, value in _data(params).items() if key in ("encoding", "separator", "missing")}
+        return read_csv(file, config.Data(name="rows", path=str(file), target="", **how), str(params)).table
     except FileNotFoundError:
         raise ProjectError(f"{file} is missing", "it should hold the rows to predict", "correct the path") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -81,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, is_stage=False)

@@ -11,10 +11,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from math import isinf
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from . import values
 
 #: Whole numbers from here on are not all held by a float, so a float does not tell which one was meant.
 LARGEST_WHOLE = 2**53
@@ -25,7 +28,7 @@ WHOLE = re.compile(r"^(0|-?[1-9][0-9]*)$")
 WHOLE_WITH_POINT = re.compile(r"^(0|-?[1-9][0-9]*)\.0$")
 BOOLEANS = {"true": ("true", "false"), "True": ("True", "False"), "TRUE": ("TRUE", "FALSE")}
 
-Value = bool | int | float | Decimal | dt.date | dt.datetime
+Value: TypeAlias = bool | int | float | Decimal | dt.datetime
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,6 @@ class Spelling:
         `0.5`: as short as can be.
     boolean : str or None
         `true`, `True` or `TRUE`.
-    date : str or None
-        `2024-01-31`: ISO, with the time if there is one.
     source : str
         What the files hold: `text`, or `number`, `boolean` or `date`; text is then read as that first.
     """
@@ -49,7 +50,6 @@ class Spelling:
     whole: Literal["1", "1.0"] | None = "1"
     fraction: Literal["0.5"] | None = "0.5"
     boolean: Literal["true", "True", "TRUE"] | None = "true"
-    date: Literal["2024-01-31"] | None = None
     source: Literal["text", "number", "boolean", "date"] = "text"
 
 
@@ -60,10 +60,10 @@ TYPED = Spelling()
 def of_type(kind: pa.DataType) -> Spelling:
     """Return the spelling of a Parquet column with a type of its own that is taken as a category."""
     if pa.types.is_boolean(kind):
-        return Spelling(None, None, "true", None, "boolean")
+        return Spelling(None, None, "true", "boolean")
     if pa.types.is_temporal(kind):
-        return Spelling(None, None, None, "2024-01-31", "date")
-    return Spelling("1", "0.5", None, None, "number")
+        return Spelling(None, None, None, "date")
+    return Spelling("1", "0.5", None, "number")
 
 
 def of_texts(texts: pa.Array | pa.ChunkedArray) -> Spelling:
@@ -110,12 +110,23 @@ def _only(found: set[str]) -> Any:
 
 def spelled(array: pa.Array, how: Spelling) -> pa.Array:
     """Write typed values as text; null where the spelling is not known."""
-    return _each(array, lambda value: _spell(value, how))
+    if how.source == "text":
+        return _each(array, lambda value: _spell(value, how))
+    is_boolean, is_date = pa.types.is_boolean(array.type), pa.types.is_timestamp(array.type)
+    if how.source != ("boolean" if is_boolean else "date" if is_date else "number"):
+        return pa.nulls(len(array), pa.string())
+    if pa.types.is_decimal(array.type):
+        array = array.cast(pa.string())
+    return values.as_text(array if is_boolean or is_date else array.cast(pa.float64(), safe=False))
 
 
 def respelled(texts: pa.Array, how: Spelling) -> pa.Array:
     """Write texts anew for a column whose files hold no text but values of one type; null where a text is none."""
-    return texts if how.source == "text" else _each(texts, lambda text: _respell(text, how))
+    if how.source == "text":
+        return texts
+    good = pc.fill_null(values.fits(texts, how.source, ".", None), False)
+    known = pc.if_else(good, texts, pa.scalar(None, pa.string()))
+    return spelled(values.converted(known, how.source, ".", None), how)
 
 
 def _each(array: pa.Array, function: Callable[[Any], str | None]) -> pa.Array:
@@ -128,14 +139,14 @@ def _each(array: pa.Array, function: Callable[[Any], str | None]) -> pa.Array:
 def _spell(value: Value, how: Spelling) -> str | None:
     if isinstance(value, bool):
         return None if how.boolean is None else BOOLEANS[how.boolean][not value]
-    if isinstance(value, dt.date):
-        return None if how.date is None else _iso(value)
+    if isinstance(value, dt.datetime):
+        return None
     whole = value == value // 1 if isinstance(value, int | Decimal) else value.is_integer()
     if whole:
         if how.whole is None or (isinstance(value, float) and abs(value) >= LARGEST_WHOLE):
             return None
         return f"{int(value)}{how.whole.removeprefix('1')}"
-    if how.fraction is None or (isinstance(value, float) and value - value != 0):  # infinite
+    if how.fraction is None or (isinstance(value, float) and isinf(value)):
         return None
     return _short(value)
 
@@ -145,23 +156,3 @@ def _short(value: float | Decimal) -> str:
     if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > DIGITS:
         return f"{value.normalize():f}"
     return f"{float(value):.{DIGITS}g}"
-
-
-def _iso(value: dt.date) -> str:
-    """Return a date in UTC, without a time at midnight and without empty fractions."""
-    if isinstance(value, dt.datetime):
-        if value.tzinfo is not None:
-            value = value.astimezone(dt.UTC).replace(tzinfo=None)
-        return value.isoformat(" ").removesuffix(" 00:00:00")
-    return value.isoformat()
-
-
-def _respell(text: str, how: Spelling) -> str | None:
-    if how.source == "boolean":
-        return _spell(text.lower() == "true", how) if text.lower() in ("true", "false") else None
-    if how.source == "date":
-        try:
-            return _spell(dt.datetime.fromisoformat(text), how)
-        except ValueError:
-            return None
-    return _spell(Decimal(text), how) if NUMBER.match(text) else None

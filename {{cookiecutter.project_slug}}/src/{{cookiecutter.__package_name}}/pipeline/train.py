@@ -1,15 +1,18 @@
 """Stage `train`: fit preprocessing and estimator as one pipeline, and write the model."""
 
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import columns, config, environment, stage
 from .compute import pinned
 
 PREPARED = Path("data/prepared")
 OUT = Path("model")
+#: Rows on which a fit that failed is tried again, to find out why.
+TRIAL_ROWS = 200
 
 
 def train(table: Any, table_columns: list[columns.Column], params: config.Config) -> Any:
@@ -27,27 +30,63 @@ def train(table: Any, table_columns: list[columns.Column], params: config.Config
     sklearn.pipeline.Pipeline
         Fitted; takes raw rows.
     """
-    from sklearn.base import is_classifier
-
     from . import estimator, features
 
-    model = features.pipeline(columns.features(table_columns), params.features, estimator.build(params.model.estimator))
-    if is_classifier(model) != (params.task.name == "classification"):
-        raise ProjectError(
-            f"conf/model/{params.model.name}.yaml: {params.model.estimator['_target_']} does not do {params.task.name}",
-            f"conf/task/{params.task.name}.yaml is chosen",
-            "choose an estimator for that task",
-        )
-    target = columns.target(table_columns)
+    file = f"conf/model/{params.model.name}.yaml"
+    inputs = columns.features(table_columns)
+    rows, answers = table[[column.name for column in inputs]], table[columns.target(table_columns).name]
+    built = estimator.build(params.model.estimator, file)
+    estimator.check_task(built, params.model.estimator["_target_"], params.task.name, file)
+    model = features.pipeline(inputs, params.features, built)
+    estimator.pin(model, params.compute)
+    features.check_memory(model[0], rows, answers, params.features)
+    with pinned(params.compute, params.compute.jobs):
+        return _fit(model, rows, answers, params)
+
+
+def _fit(model: Any, rows: Any, answers: Any, params: config.Config) -> Any:
+    """Fit, with numbers for the classes if the estimator takes no others."""
+    import numpy as np
+    from sklearn.base import clone
+
+    from .labels import NumberedLabels
+
+    name = params.model.estimator["_target_"]
     try:
-        with pinned(params.compute, params.compute.jobs):
-            return model.fit(table[[c.name for c in columns.features(table_columns)]], table[target.name])
-    except ValueError as error:
+        return model.fit(rows, answers)
+    except Exception as error:
+        chosen = np.unique(np.linspace(0, len(rows) - 1, TRIAL_ROWS).astype(int))
+        few = rows.iloc[chosen], answers.iloc[chosen]
+        if params.task.name == "classification" and not isinstance(model[-1], NumberedLabels):
+            numbered = clone(model).set_params(model=NumberedLabels(model[-1]))
+            if _fails(model, *few) and not _fails(numbered, *few):
+                print(f"{name} takes no text as class labels: they are numbered for it, and named in what it answers")
+                return _fit(numbered, rows, answers, params)
+        group = "features" if _fails(model[:-1], *few) else "model"
         raise ProjectError(
-            f"{params.model.estimator['_target_']} refuses to fit: {error}",
+            f"{name} refuses to fit: {_words(error)}",
             "an argument has a value that it does not take, or it cannot handle this table",
-            f"correct conf/model/{params.model.name}.yaml or conf/features/{params.features.name}.yaml",
+            f"correct conf/{group}/{getattr(params, group).name}.yaml",
         ) from error
+
+
+def _fails(model: Any, rows: Any, answers: Any) -> bool:
+    """Tell whether a fit to a few rows fails, to find out why a fit to all did."""
+    from sklearn.base import clone
+
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            clone(model).fit(rows, answers)
+    except Exception:  # noqa: BLE001 (an estimator of anybody's may raise anything)
+        return True
+    return False
+
+
+def _words(error: Exception) -> str:
+    """Return the message of an error; of a search, which quotes tracebacks, how it begins and ends."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    text = f"{lines[0]} {lines[-1]}" if any(line.startswith("Traceback") for line in lines) else "\n".join(lines)
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
 
 def write(
@@ -95,7 +134,7 @@ def main() -> None:
     start = time.perf_counter()
     model = train(table, table_columns, params)
     described = write(model, table, table_columns, params.compute, time.perf_counter() - start)
-    print(f"{OUT}/model.skops: {params.model.name}, {len(table)} rows, {described['file']['bytes']:,} bytes")
+    print(f"{OUT}/model.skops: {params.model.name}, {counted(len(table), 'row')}, {described['file']['bytes']:,} bytes")
 
 
 if __name__ == "__main__":

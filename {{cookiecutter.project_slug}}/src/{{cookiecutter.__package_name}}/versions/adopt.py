@@ -245,8 +245,8 @@ def _put(draft: Path, target: Path) -> None:
 def _notes(project: Project, commit: str) -> list[str]:
     """Tell what else the experiment changed: its model will be made by the code and data that are here."""
     outputs = {out.path for out in project.store.outs()} | {"params.yaml", "dvc.lock"}
-    lines = project.git.run("diff", "--name-only", commit, "--", ".").splitlines()
-    other = [path for path in lines if path not in outputs and not path.startswith(f"{CONF}/")]
+    differ = [path for path, *_ in project.git.differences(commit)]
+    other = [path for path in differ if path not in outputs and not path.startswith(f"{CONF}/")]
     return [
         f"the experiment was run with another {path}; the model will be made with the one that is here"
         for path in other[:10]

@@ -1,5 +1,6 @@
 """What must be in order before a version gets a name; each fault with the command that mends it."""
 
+import shlex
 import tomllib
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,12 @@ def repository(project: Project) -> list[Problem]:
         names = [entry[3:] for entry in changes]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         found.append(Problem(f"not committed: {shown}", "git add --all && git commit, or git stash"))
+    hidden = git.hidden()
+    if hidden:
+        fix = f"git update-index --no-assume-unchanged --no-skip-worktree {' '.join(map(shlex.quote, hidden[:5]))}"
+        found.append(
+            Problem(f"git was told to pass over changes of {', '.join(hidden[:5])}", f"{fix}, then git status")
+        )
     rejected = git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.rej").split("\0")[:-1]
     if rejected:
         found.append(
@@ -122,9 +129,7 @@ def pipeline(project: Project) -> list[Problem]:
     problem = stale_params(project)
     if problem:
         # A file that was edited is refused by `dvc repro`, too.
-        edited = (project.root / "params.yaml").is_file() and "params.yaml" in project.git.run(
-            "diff", "--name-only", "HEAD"
-        )
+        edited = (project.root / "params.yaml").is_file() and bool(project.git.changes("params.yaml"))
         fix = f"{'rm params.yaml && ' * edited}dvc repro, then commit; to keep an experiment's values: model adopt EXP"
         found.append(Problem(problem, fix if project.has_conf else "correct params.yaml, then dvc repro and commit"))
     try:
@@ -150,7 +155,7 @@ def lock_file(project: Project) -> list[Problem]:
     return [
         Problem(
             "uv.lock locks no versions, so the environment cannot be rebuilt",
-            "uv lock && uv sync, then dvc repro and commit",
+            "uv lock && uv sync (with pip: pip install uv && uv lock), then dvc repro and commit",
         )
     ]
 

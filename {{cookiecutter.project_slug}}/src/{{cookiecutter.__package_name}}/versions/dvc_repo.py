@@ -8,18 +8,21 @@ import contextlib
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import md5
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import MissingError, ProjectError
 from . import storage
+from .git import Git, environment
 from .progress import Tick
 
 #: Objects that are asked for, sent or fetched at once.
@@ -59,6 +62,52 @@ class Out:
     @property
     def is_input(self) -> bool:
         return self.source.endswith(".dvc")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file or folder of a commit, as DVC's own reader of git gives them to DVC; git itself reads it.
+
+    The reader of git in DVC (pygit2) knows no partial clones, and not all formats that git has.
+    """
+
+    git: Git
+    name: str
+    mode: int
+    sha: str
+    entries: "dict[str, _Entry]" = field(default_factory=dict)
+
+    @classmethod
+    def of_commit(cls, git: Git, rev: str) -> "_Entry":
+        top = cls(git, "", stat.S_IFDIR, "")
+        for path, (mode, sha) in git.tree(rev).items():
+            *folders, name = path.split("/")
+            folder = top
+            for part in folders:
+                folder = folder.entries.setdefault(part, cls(git, part, stat.S_IFDIR, ""))
+            folder.entries[name] = cls(git, name, mode, sha)
+        return top
+
+    @property
+    def isdir(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def isfile(self) -> bool:
+        return stat.S_ISREG(self.mode)
+
+    @property
+    def size(self) -> int:
+        return len(self._content())
+
+    def scandir(self) -> "Iterator[_Entry]":
+        return iter(self.entries.values())
+
+    def open(self, **_: Any) -> BytesIO:
+        return BytesIO(self._content())
+
+    def _content(self) -> bytes:
+        return self.git.run_bytes("cat-file", "blob", self.sha)
 
 
 class Store:
@@ -130,11 +179,9 @@ class Store:
     def outs(self, rev: str = "") -> list[Out]:
         """Return everything that is tracked, in the workspace or at a commit."""
         from dvc.exceptions import DvcException
-        from dvc.repo import Repo
 
         try:
-            # With the storage of today: this clone's own settings may not suit the one of then.
-            repo = Repo(str(self.root), rev=rev, config=self._storage) if rev else self._repo
+            repo = self._at(rev) if rev else self._repo
             found = []
             for out in repo.index.outs:
                 stage = out.stage.addressing.rpartition(":")[2] if ":" in out.stage.addressing else out.stage.addressing
@@ -157,6 +204,18 @@ class Store:
                 "git status, then mend the file that is named",
             ) from None
         return sorted(found, key=lambda out: out.path)
+
+    def _at(self, rev: str) -> Any:
+        """Return DVC's view of a commit."""
+        from dvc.fs import GitFileSystem
+        from dvc.repo import Repo
+        from dvc.scm import SCM
+        from scmrepo.git.objects import GitTrie
+
+        entries = _Entry.of_commit(Git(self.root), rev)
+        files = GitFileSystem(trie=GitTrie(entries, rev))  # type: ignore[arg-type]  # it asks for no more
+        # With the storage of today: this clone's own settings may not suit the one of then.
+        return Repo("/", fs=files, scm=SCM(str(self.root), no_scm=True), config=self._storage)
 
     # --- the cache ---
 
@@ -394,9 +453,9 @@ def run(root: Path, *arguments: str) -> str:
     It waits while another dvc command holds the repository's lock.
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    variables = {**environment(), "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(  # noqa: S603 (an argument list)
-        command, cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        command, cwd=root, env=variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
