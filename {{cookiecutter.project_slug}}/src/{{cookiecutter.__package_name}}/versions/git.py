@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,9 +166,17 @@ class Git:
 
     def tree(self, rev: str) -> dict[str, tuple[int, str]]:
         """Return mode and blob hash of each path at a revision; submodules are left out."""
-        lines = self.run("ls-tree", "-r", "-z", "--full-tree", rev).split("\0")
-        parts = ((entry.split(), path) for entry, _, path in (line.partition("\t") for line in lines if line))
-        return {path: (int(mode, 8), sha) for (mode, kind, sha), path in parts if kind == "blob"}
+        return {path: (mode, sha) for path, mode, kind, sha in self._entries(rev) if kind == "blob"}
+
+    def submodules(self, rev: str) -> list[str]:
+        """Return the path of each submodule at a revision."""
+        return [path for path, _, kind, _ in self._entries(rev) if kind == "commit"]
+
+    def _entries(self, rev: str) -> Iterator[tuple[str, int, str, str]]:
+        for line in self.run("ls-tree", "-r", "-z", "--full-tree", rev).split("\0")[:-1]:
+            entry, _, path = line.partition("\t")
+            mode, kind, sha = entry.split()
+            yield path, int(mode, 8), kind, sha
 
     def files(self, rev: str) -> list[str]:
         """Return the path of each file at a revision."""
