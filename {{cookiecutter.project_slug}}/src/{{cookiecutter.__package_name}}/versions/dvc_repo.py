@@ -33,6 +33,8 @@ LIST_FROM = 2000
 CHUNK_BYTES = 1 << 20
 #: How long to wait for another dvc command to end; one that trains takes longer, one that was stopped never ends.
 WAIT_SECONDS = 60
+#: How the paths end of the files of a commit that DVC always reads.
+READ_FIRST = (".dvc", ".dvc/config", ".dvcignore", "dvc.lock", "dvc.yaml", "params.yaml")
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
@@ -78,17 +80,23 @@ class _Entry:
     name: str
     mode: int
     sha: str
+    read: dict[str, bytes]
     entries: "dict[str, _Entry]" = field(default_factory=dict)
 
     @classmethod
     def of_commit(cls, git: Git, rev: str) -> "_Entry":
-        top = cls(git, "", stat.S_IFDIR, "")
-        for path, (mode, sha) in git.tree(rev).items():
+        tree = git.tree(rev)
+        first = [sha for path, (_, sha) in tree.items() if path.endswith(READ_FIRST)]
+        read = dict(
+            zip(first, git.contents(first), strict=True)
+        )  # with one call of git; what else DVC asks for, singly
+        top = cls(git, "", stat.S_IFDIR, "", read)
+        for path, (mode, sha) in tree.items():
             *folders, name = path.split("/")
             folder = top
             for part in folders:
-                folder = folder.entries.setdefault(part, cls(git, part, stat.S_IFDIR, ""))
-            folder.entries[name] = cls(git, name, mode, sha)
+                folder = folder.entries.setdefault(part, cls(git, part, stat.S_IFDIR, "", read))
+            folder.entries[name] = cls(git, name, mode, sha, read)
         return top
 
     @property
@@ -110,7 +118,7 @@ class _Entry:
         return BytesIO(self._content())
 
     def _content(self) -> bytes:
-        return self.git.run_bytes("cat-file", "blob", self.sha)
+        return self.read[self.sha] if self.sha in self.read else self.git.run_bytes("cat-file", "blob", self.sha)
 
 
 class Store:

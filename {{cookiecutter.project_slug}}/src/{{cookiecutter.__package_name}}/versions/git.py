@@ -182,6 +182,20 @@ class Git:
         """Return the path of each file at a revision."""
         return list(self.tree(rev))
 
+    def contents(self, hashes: Sequence[str]) -> list[bytes]:
+        """Return the content of each object, with one call of git for all."""
+        answer = self.run_bytes("cat-file", "--batch", content="\n".join(hashes).encode())
+        found, place = [], 0
+        for value in hashes:
+            end = answer.index(b"\n", place)
+            size = answer[place:end].split()[-1]
+            if not size.isdigit():
+                raise GitError(("cat-file", "-p", value), f"the object {value} is missing")
+            place = end + 1
+            found.append(answer[place : place + int(size)])
+            place += int(size) + 1
+        return found
+
     def branch(self) -> str | None:
         """Return the current branch, or None on a detached HEAD."""
         return self.try_run("symbolic-ref", "--quiet", "--short", "HEAD")
@@ -243,15 +257,7 @@ class Git:
 
     def tags(self, hashes: Sequence[str]) -> list[str]:
         """Return the text of each tag object, with one call of git for all."""
-        answer = self.run_bytes("cat-file", "--batch", content="\n".join(hashes).encode())
-        found, place = [], 0
-        for _ in hashes:
-            end = answer.index(b"\n", place)
-            size = int(answer[place:end].split()[2])
-            place = end + 1
-            found.append(answer[place : place + size].decode("utf-8", "replace"))
-            place += size + 1
-        return found
+        return [content.decode("utf-8", "replace") for content in self.contents(hashes)]
 
     def verify_tag(self, tag: str) -> tuple[bool, str]:
         """Return whether a tag's signature is good, and what git says of it."""
