@@ -238,12 +238,21 @@ def _untracked_inputs(project: Project) -> list[Problem]:
     """Check that everything that a stage reads is kept by DVC or by git."""
     source = derive.source(project.git, project.store, "HEAD", project.model_path)
     tracked = [out.path for out in source.outs]
-    in_git = project.git.files("HEAD")
+    in_git, submodules = project.git.files("HEAD"), project.git.submodules("HEAD")
     found = []
     for stage, deps in derive.stage_deps(source).items():
         for path in deps:
             by_dvc = any(path == t or path.startswith(f"{t}/") for t in tracked)
-            if not by_dvc and path not in in_git and not any(name.startswith(f"{path}/") for name in in_git):
+            inside = next((name for name in submodules if path == name or path.startswith(f"{name}/")), None)
+            if inside:
+                found.append(
+                    Problem(
+                        f"{path}, which {stage} reads, is in the submodule {inside}: git leaves it out of worktrees, "
+                        "so no release directory would have it",
+                        "put its files into the project, or install it as a package (uv add git+URL)",
+                    )
+                )
+            elif not by_dvc and path not in in_git and not any(name.startswith(f"{path}/") for name in in_git):
                 found.append(
                     Problem(
                         f"{path}, which {stage} reads, is tracked by neither DVC nor git",
