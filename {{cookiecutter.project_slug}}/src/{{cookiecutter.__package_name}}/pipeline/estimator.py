@@ -81,5 +81,5 @@ def build(arguments: dict[str, Any]) -> Any:
         raise ProjectError(
             f"{arguments['_target_']} cannot be built: {error.__cause__ or error}",
             "conf/model/ holds its arguments",
-            "correct the arguments in conf/model/",
+            "correct the arguments in conf/model/ (in an experiment: its -S)",
         ) from error
