@@ -282,7 +282,8 @@ def reproduced(found: "Comparison", as_json: bool) -> None:
     ]
     table(("", "output", "md5", "md5 now"), rows)
     if found.identical:
-        print(f"{found.version}: identical, all {len(found.outputs)} outputs")
+        many = f"all {len(found.outputs)} outputs" if len(found.outputs) > 1 else found.outputs[0][0]
+        print(f"{found.version}: identical, {many}")
         return
     print(f"{found.version}: {found.first_difference} differs first, made by {found.stage}")
     for reason in found.reasons:
