@@ -290,7 +290,9 @@ def reproduced(found: "Comparison", as_json: bool) -> None:
     ]
     table(("", "output", "md5", "md5 now"), rows)
     if found.identical:
-        print(f"{found.version}: identical, all {counted(len(found.outputs), 'output')}")
+        outputs = found.outputs
+        many = f"all {len(outputs)} outputs" if len(outputs) > 1 else outputs[0][0]
+        print(f"{found.version}: identical, {many}")
         return
     print(f"{found.version}: {found.first_difference} differs first, made by {found.stage}")
     for reason in found.reasons:

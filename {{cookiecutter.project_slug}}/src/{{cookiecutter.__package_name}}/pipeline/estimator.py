@@ -134,7 +134,8 @@ def pin(model: Any, compute: Compute) -> None:
     params = model.get_params(deep=True)
     for key, value in params.items():
         place, _, name = key.rpartition("__")
-        owner = type(params[place] if place else model).__module__
+        # A class of yours that inherits from scikit-learn's has its arguments.
+        owner = getattr(type(params[place] if place else model).__init__, "__module__", "")
         if value is None and name == "random_state":
             model.set_params(**{key: compute.seed})
         elif value is None and name == "n_jobs" and not owner.startswith("sklearn."):
