@@ -150,13 +150,13 @@ MODEL_FILES = """
 import statistics, sys, time
 from pathlib import Path
 import joblib, skops.io
-from penguins.pipeline import interface, model_file
+from penguins.pipeline import interface, model_file, trust
 described = interface.read(Path("model/interface.json"))["file"]
 path = Path("model/model.skops")
 model = model_file.load(path, described)
 joblib.dump(model, sys.argv[1] + "/m.joblib")
 skops.io.dump(model, sys.argv[1] + "/m.skops")
-trusted = list(model_file.TRUSTED_TYPES)
+trusted = list(trust.PARTS) + ["penguins.pipeline.features.DateParts"]
 ways = {
     "ours": (path, lambda: model_file.load(path, described)),
     "skops": (Path(sys.argv[1] + "/m.skops"), lambda: skops.io.load(sys.argv[1] + "/m.skops", trusted=trusted)),

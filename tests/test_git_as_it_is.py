@@ -31,7 +31,7 @@ def test_a_life_under_settings_of_every_kind(team):
     assert "prod: v1.1.1 is live" in team.model("promote", "latest", "--to", "prod", **settings).output
     said = team.model("rollback", "--to", "v1.0.0", "--reason", "schlimm é", **settings).output
     assert "prod: v1.0.0 is live" in said
-    assert f"its Python: {Path(team.environment['PATH'].split(':')[1])}" in said
+    assert f"its Python: PYTHONPATH=src {Path(team.environment['PATH'].split(':')[1])}" in said
     assert team.live(cwd=team.origin) == "v1.0.0"
     assert team.model("verify", "--all", **settings).output.count("sound") == 3
     again = team.model("diff", "v1.0.0", "v1.1.0", **settings).stdout

@@ -44,7 +44,7 @@ def test_the_readme_does_what_it_says(generate, run, edit, lock_installed, tmp_p
     task = answers.get("task", "classification")
     table = tmp_path / "table.csv"
     write_table(table, task)
-    mine, extra_trees = yaml_blocks(readme)
+    mine, extra_trees, search = yaml_blocks(readme)
     trained = 0
     # Two people walk that section, in test_team.py.
     before, _, rest = readme.partition("## Work together")
@@ -84,6 +84,8 @@ def test_the_readme_does_what_it_says(generate, run, edit, lock_installed, tmp_p
     (project / "conf" / "model" / "extra_trees.yaml").write_text(extra_trees, encoding="utf-8")
     run("dvc", "exp", "run", "-S", "model=extra_trees", cwd=project)
     assert "extra_trees" in (project / "params.yaml").read_text(encoding="utf-8")
+    (project / "conf" / "model" / "search.yaml").write_text(search, encoding="utf-8")
+    run("dvc", "exp", "run", "-S", "model=search", cwd=project)
 
 
 def write_table(path, task):

@@ -131,6 +131,22 @@ def test_the_first_output_that_differs_is_named_with_what_differs(team, edit):
     assert "its inputs and the known environment are the same" in done.output
 
 
+def test_the_model_of_the_workspace_is_fitted_again_and_bytes_that_differ_are_told(team, edit):
+    assert "workspace: identical, model/model.skops" in team.model("reproduce", "workspace").output
+    before = (team.project / "model" / "model.skops").read_bytes()
+    train = team.project / "src" / "penguins" / "pipeline" / "train.py"
+    edit(
+        train,
+        '    if sys.argv[1:] == ["--again"]:',
+        '    model.at_ = time.time_ns()\n    if sys.argv[1:] == ["--again"]:',
+    )
+    done = team.model("reproduce", "workspace", fails=True)
+    assert done.returncode == 1
+    assert "workspace: model/model.skops differs first, made by train" in done.output
+    assert "keeps a time" in done.output
+    assert (team.project / "model" / "model.skops").read_bytes() == before
+
+
 # --- checkout ---
 
 

@@ -107,10 +107,11 @@ def test_a_choice_that_does_not_exist_is_named(pipeline, refused):
 
 
 def test_a_mistyped_choice_is_named_with_its_file_and_the_nearest_one(pipeline, conf, refused):
-    edit(conf / "config.yaml", "model: linear", "model: random_forst")
+    model = chosen(pipeline, conf, "model").stem
+    edit(conf / "config.yaml", f"- model: {model}", "- model: random_forst")
     with refused(r"config\.yaml chooses model: random_forst", "did you mean 'random_forest'"):
         check(pipeline, conf)
-    edit(conf / "config.yaml", "model: random_forst", "model: linear")
+    edit(conf / "config.yaml", "- model: random_forst", f"- model: {model}")
     edit(conf / "config.yaml", "experiment: null", "experiment: quick_look")
     edit(conf / "experiment" / "quick_look.yaml", "/model: random_forest", "/model: random_forrest")
     with refused(r"quick_look\.yaml chooses model: random_forrest", "did you mean 'random_forest'"):

@@ -211,6 +211,18 @@ def test_what_is_out_of_date_and_what_is_saved_nowhere(dvc_repo, root):
     assert dvc_repo.unsaved(root) == []
 
 
+def test_another_dvc_command_that_never_ends_is_not_waited_for_for_ever(dvc_repo, root, monkeypatch, refused):
+    from dvc.repo import Repo
+
+    monkeypatch.setattr(dvc_repo, "WAIT_SECONDS", 0)
+    monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0.1)
+    with Repo(str(root)).lock:
+        for ask in (dvc_repo.stale, lambda folder: dvc_repo.run(folder, "checkout")):
+            with refused("another dvc command is at work", "fg"):
+                ask(root)
+    assert dvc_repo.stale(root) == {}
+
+
 @pytest.mark.parametrize("name", ["../../evil", "/evil", "", "a/../../evil"])
 def test_a_list_of_files_that_leads_out_of_its_folder_is_refused(dvc_repo, root, name):
     store = dvc_repo.Store(root)

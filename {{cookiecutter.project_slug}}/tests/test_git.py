@@ -143,6 +143,13 @@ def test_a_release_directory_has_the_bytes_and_the_files_of_its_commit(project, 
     assert versions.git.Git(folder).changes() == ["?? .dvc/config.local"]  # the template's .dvc/.gitignore has it
 
 
+def test_submodules_are_told_from_files(project, own):
+    git(project.root, "submodule", "--quiet", "add", str(own / "origin.git"), "libs/x")
+    git(project.root, "commit", "--quiet", "--message", "Submodule")
+    assert project.git.submodules("HEAD") == ["libs/x"]
+    assert project.git.files("HEAD") == [".dvc/config", ".gitmodules", "dvc.yaml", "other.txt"]
+
+
 def test_changes_that_git_was_told_to_pass_over_are_found(project):
     assert project.git.hidden() == []
     for option in ("assume-unchanged", "skip-worktree"):

@@ -96,7 +96,7 @@ def test_a_type_that_nobody_reviewed_is_refused(pipeline, refused):
     Stranger.__module__, Stranger.__qualname__ = "stranger", "Stranger"
     stranger = Stranger()
     stranger.value = 1
-    with refused("types that nobody has reviewed: stranger.Stranger", "TRUSTED_TYPES"):
+    with refused("types that nobody has reviewed: stranger.Stranger", "trusted_types.txt:\n +stranger.Stranger"):
         pipeline.model_file.from_bytes(skops.io.dumps(stranger), "model.skops")
 
 

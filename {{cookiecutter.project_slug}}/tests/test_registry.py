@@ -219,7 +219,8 @@ def burning(repository, versions, monkeypatch):
         def materialise(_, version, __):
             if version.name in dict(faults):
                 raise dict(faults)[version.name]
-            return SimpleNamespace(version=version, checks=("proven",), folder=git.root / version.name)
+            where = git.root / version.name
+            return SimpleNamespace(version=version, checks=("proven",), folder=where, python="python")
 
         monkeypatch.setattr(versions.restore, "materialise", materialise)
         monkeypatch.setattr(versions.promote, "_warning", lambda *_: warning)

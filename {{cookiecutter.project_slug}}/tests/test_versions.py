@@ -246,8 +246,9 @@ def test_the_difference_of_two_tables_in_words(versions):
     assert difference(gone=("year",)).columns() == ", without year"
     assert not difference(added=1).same
     assert difference(added=1, changed=2).others() == "3 of 5"
-    assert difference(added=50, changed=0, several=1).sentences() == [
-        "50 added, 0 removed, 0 changed",
+    assert difference(added=50, changed=0, several=1).sentences() == ["50 added, 0 removed, 0 changed"]
+    assert difference(added=2, removed=1, changed=0, several=1).sentences() == [
+        "2 added, 1 removed, 0 changed",
         "1 id stands for several rows or for none: there, a changed row is one removed and one added",
     ]
     assert difference(come=("a", "b"), retyped={"zip": ("number", "category")}).sentences()[1] == (

@@ -219,11 +219,17 @@ def verify(
 
 @app.command()
 def reproduce(version: VersionName = "latest", json: Json = False) -> None:
-    """Train a version again in a clean worktree, and compare every output; exit 1 if one differs."""
+    """Train a version again in a clean worktree, and compare every output; exit 1 if one differs.
+
+    `model reproduce workspace` fits the model of the workspace once more, and compares its bytes.
+    """
     from .versions import reproduce as module
 
     with screens.working() as say:
-        compared = module.reproduce(project(), version, say)
+        if version == module.WORKSPACE:
+            compared = module.workspace(project(), say)
+        else:
+            compared = module.reproduce(project(), version, say)
     screens.reproduced(compared, json)
     if not compared.identical:
         raise typer.Exit(1)

@@ -101,7 +101,7 @@ def materialised(done: "Release", as_json: bool) -> None:
     if as_json:
         json({"version": done.version.name, "folder": done.folder, "python": done.python, "checks": done.checks})
         return
-    print(f"{done.version.name}: {done.folder}\n  its Python: {done.python}")
+    print(f"{done.version.name}: {done.folder}\n  {its_python(done.python)}")
     for check in done.checks:
         print(f"  checked: {check}")
 
@@ -130,6 +130,11 @@ def released(done: "Released", as_json: bool) -> None:
     print(f"the record: model show {done.version}; what git has: git show {done.tag}")
 
 
+def its_python(python: str) -> str:
+    """Say how code is run in a release directory; `uv run` would make an environment there."""
+    return f"its Python: PYTHONPATH=src {python}   (there; not uv run, which installs another environment)"
+
+
 def moved(done: "Moved", as_json: bool) -> None:
     if as_json:
         json(dataclasses.asdict(done))
@@ -142,7 +147,7 @@ def moved(done: "Moved", as_json: bool) -> None:
         print(f"  checked: {check}")
     if done.kind == "rollback":
         print(f"  {done.source} is quarantined: it comes back only with model promote --force --reason")
-    print(f"  release directory: {done.folder}\n  its Python: {done.python}")
+    print(f"  release directory: {done.folder}\n  {its_python(done.python)}")
     print(
         f"  tag: {done.tag}, "
         + (f"pushed to {done.remote}" if done.remote else "only in this clone: there is no git remote")
@@ -285,7 +290,9 @@ def reproduced(found: "Comparison", as_json: bool) -> None:
     ]
     table(("", "output", "md5", "md5 now"), rows)
     if found.identical:
-        print(f"{found.version}: identical, all {counted(len(found.outputs), 'output')}")
+        outputs = found.outputs
+        many = f"all {len(outputs)} outputs" if len(outputs) > 1 else outputs[0][0]
+        print(f"{found.version}: identical, {many}")
         return
     print(f"{found.version}: {found.first_difference} differs first, made by {found.stage}")
     for reason in found.reasons:

@@ -19,7 +19,7 @@ from . import inputs
 
 PARAMS_FILE = Path("params.yaml")
 #: Stands where a message names a file, for what no file of conf/ says.
-OVERRIDES = Path("-S")
+OVERRIDES = Path("the -S of `dvc exp run`")
 NEW_KEYS = "\n       (a key that came with an update of the template: its CHANGELOG.md says what to write)"
 
 #: scikit-learn's histograms have 255 bins: one for each category.
@@ -335,7 +335,7 @@ def _in_words(files: tuple[Path, ...]) -> Iterator[None]:
 def _fix(files: tuple[Path, ...]) -> str:
     """Return where to correct a value: nobody may edit what is composed."""
     if OVERRIDES in files:
-        return "correct the -S of `dvc exp run`, or the files named above, then run the same command again"
+        return f"correct {OVERRIDES}, or the files named above, then run the same command again"
     if PARAMS_FILE in files and Path("conf/config.yaml").exists():
         return f"{PARAMS_FILE} is made from conf/: correct the files there, then dvc repro"
     return "correct the files named above, then run the same command again"
@@ -362,7 +362,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ProjectError(f"{path} is missing", "every stage reads it", "dvc repro") from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{path} is not valid YAML: {error}", "it cannot be read", f"correct {path}") from None
+        fixes = {"params.yaml": f"rm {path} && dvc repro", "dvc.lock": f"git checkout HEAD -- {path}, then dvc repro"}
+        fix = fixes.get(path.name, "") if Path("conf/config.yaml").exists() else ""
+        raise ProjectError(
+            f"{path} is not valid YAML: {error}", "it cannot be read", fix or f"correct {path}"
+        ) from None
     if not isinstance(values, dict):
         raise ProjectError(f"{path} holds no keys", "every stage reads them", f"rm {path} && dvc repro")
     return values

@@ -107,7 +107,7 @@ def build(arguments: dict[str, Any], file: str = "conf/model/") -> Any:
         raise ProjectError(
             f"{arguments['_target_']} cannot be built: {error.__cause__ or error}",
             f"{file} holds its arguments",
-            f"correct the arguments in {file}",
+            f"correct the arguments in {file} (in an experiment: its -S)",
         ) from error
 
 
@@ -134,7 +134,8 @@ def pin(model: Any, compute: Compute) -> None:
     params = model.get_params(deep=True)
     for key, value in params.items():
         place, _, name = key.rpartition("__")
-        owner = type(params[place] if place else model).__module__
+        # A class of yours that inherits from scikit-learn's has its arguments.
+        owner = getattr(type(params[place] if place else model).__init__, "__module__", "")
         if value is None and name == "random_state":
             model.set_params(**{key: compute.seed})
         elif value is None and name == "n_jobs" and not owner.startswith("sklearn."):

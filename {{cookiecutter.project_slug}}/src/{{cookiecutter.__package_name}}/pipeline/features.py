@@ -93,7 +93,8 @@ def preprocessor(columns: list[Column], features: Features, sparse: bool) -> Col
             DateParts(), SimpleImputer(strategy=features.impute_numbers, keep_empty_features=True), *scale
         ),
     }
-    chosen: list[tuple[str, Any, list[str] | str]] = [(kind, step, names[kind]) for kind, step in steps.items() if kind in names]
+    chosen: list[tuple[str, Any, list[str] | str]]
+    chosen = [(kind, step, names[kind]) for kind, step in steps.items() if kind in names]
     # One vectorizer for each column of text, which it takes as a series.
     words = make_pipeline(FilledText(), TfidfVectorizer(max_features=features.max_words))
     chosen += [(f"text {number}", clone(words), name) for number, name in enumerate(features.text)]
@@ -110,7 +111,7 @@ def _names(columns: list[Column], features: Features) -> dict[str, list[str]]:
     unknown = [name for name in features.text if name not in known]
     if unknown:
         raise ProjectError(
-            f"conf/features/{features.name}.yaml: text names {', '.join(unknown)}, which no feature with text is",
+            f"conf/features/{features.name}.yaml: text names {', '.join(unknown)}: no feature that holds text",
             "the words of these columns become features",
             f"name some of: {', '.join(known[:30]) or '(there is none)'}",
         )
@@ -169,23 +170,13 @@ def check_memory(before: ColumnTransformer, rows: pd.DataFrame, answers: "pd.Ser
         The target.
     features : Features
     """
-    names = {kind: columns for kind, _, columns in before.transformers}
-    n_categories = len(names.get("category", []))
-    numbers = sum(len(names.get(kind, [])) for kind in ("number", "boolean")) + len(PARTS) * len(names.get("date", []))
-    width = numbers + len(features.text) * features.max_words
-    if features.encode_categories == "one_hot":
-        width += sum(_one_hot_width(rows[name], features) for name in names.get("category", []))
-    elif features.encode_categories == "target" and answers.dtype == object and answers.nunique() > 2:
-        width += n_categories * answers.nunique()
-    else:
-        width += n_categories
-    filled = numbers + n_categories  # values of a row that are not zero; the words of texts are few
-    is_sparse = before.sparse_threshold * width > filled
-    taken = len(rows) * (filled * SPARSE_VALUE_BYTES if is_sparse else width * VALUE_BYTES)
+    n_features, n_filled = width(before, rows, answers, features)
+    is_sparse = before.sparse_threshold * n_features > n_filled
+    taken = len(rows) * (n_filled * SPARSE_VALUE_BYTES if is_sparse else n_features * VALUE_BYTES)
     if taken < ANNOUNCED_BYTES:
         return
-    table = f"{len(rows):,} rows x {width:,} features take {taken / 2**30:.1f} GiB"
-    print(table + (" (sparse)" if is_sparse else " (dense: this estimator takes no sparse table)"), flush=True)
+    table = f"{len(rows):,} rows x {n_features:,} features take {taken / 2**30:.1f} GiB"
+    print(f"{table}, {'sparse' if is_sparse else 'dense'}", flush=True)
     free = available_bytes()
     if free is not None and taken > free:
         raise ProjectError(
@@ -194,6 +185,23 @@ def check_memory(before: ColumnTransformer, rows: pd.DataFrame, answers: "pd.Ser
             f"in conf/features/{features.name}.yaml: encode_categories: ordinal or target, a smaller max_categories or "
             "max_words;\n       or a model that takes a sparse table, such as model: linear",
         )
+
+
+def width(
+    before: ColumnTransformer, rows: pd.DataFrame, answers: "pd.Series[Any]", features: Features
+) -> tuple[int, int]:
+    """Return how many features there will be, and how many of a row are not zero (the words of a text are few)."""
+    names = {kind: columns for kind, _, columns in before.transformers}
+    categories = names.get("category", [])
+    numbers = sum(len(names.get(kind, [])) for kind in ("number", "boolean")) + len(PARTS) * len(names.get("date", []))
+    words = len(features.text) * features.max_words
+    if features.encode_categories == "one_hot":
+        one_hot = sum(_one_hot_width(rows[name], features) for name in categories)
+        return numbers + words + one_hot, numbers + len(categories)
+    n_classes = answers.nunique() if answers.dtype == object else 1
+    copies = n_classes if features.encode_categories == "target" and n_classes > 2 else 1
+    numbers += copies * len(categories)
+    return numbers + words, numbers
 
 
 def _one_hot_width(values: "pd.Series[Any]", features: Features) -> int:

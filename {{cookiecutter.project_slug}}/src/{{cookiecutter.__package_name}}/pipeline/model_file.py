@@ -7,9 +7,10 @@ members written in that order with a fixed date. What an estimator notes of the
 training itself (how long the fits of a search took) is left out.
 """
 
+import importlib
 import io
 import json
-import re
+import tempfile
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -67,7 +68,8 @@ def canonical(file: bytes) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         text = json.dumps(schema, separators=(",", ":"), ensure_ascii=True).encode()
-        for name, content in (("schema.json", text), *((new, _clean(source.read(old))) for old, new in members.items())):
+        contents = ((new, _clean(source.read(old))) for old, new in members.items())
+        for name, content in (("schema.json", text), *contents):
             info = zipfile.ZipInfo(name, ZIP_EPOCH)
             info.create_system = 3  # as on Unix, also on Windows
             info.external_attr = 0o644 << 16
@@ -78,9 +80,8 @@ def canonical(file: bytes) -> bytes:
 
 def _clean(member: bytes) -> bytes:
     """Return an array or a foreign model without what is no part of its values."""
-    if member.startswith(b"CBM1"):  # CatBoost's: a random identity, and when the training ended
-        member = re.sub(rb"[0-9a-f]{8}(-[0-9a-f]{8}){3}", b"-".join([b"0" * 8] * 4), member)
-        return re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"1980-01-01T00:00:00Z", member)
+    if member.startswith(b"CBM1"):
+        return _clean_catboost(member)
     if not (member.startswith(b"\x93NUMPY") and b"'descr': [" in member[:HEADER_BYTES]):
         return member
     import numpy as np
@@ -93,6 +94,18 @@ def _clean(member: bytes) -> bytes:
     target = io.BytesIO()
     np.save(target, copy, allow_pickle=False)
     return target.getvalue()
+
+
+def _clean_catboost(member: bytes) -> bytes:
+    """Return a model of CatBoost without its random identity and the time when its training ended."""
+    model = importlib.import_module("catboost").CatBoost()
+    model.load_model(blob=member)
+    metadata = model.get_metadata()
+    for key in ("model_guid", "train_finish_time"):
+        metadata[key] = ""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_model(str(Path(folder, "model.cbm")))
+        return Path(folder, "model.cbm").read_bytes()
 
 
 def _renumber(node: Any, numbers: dict[int, int], members: dict[str, str]) -> None:

@@ -1,7 +1,9 @@
 """Stage `train`: fit preprocessing and estimator as one pipeline, and write the model."""
 
+import sys
 import time
 import warnings
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +130,16 @@ def main() -> None:
     params = config.read_params()
     import pandas as pd
 
+    from . import model_file
+
     table_columns = columns.read(PREPARED / "columns.json")
     table = columns.prepared(pd.read_parquet(PREPARED / "train.parquet"), table_columns)
     columns.validate(table, table_columns, str(PREPARED / "train.parquet"))
     start = time.perf_counter()
     model = train(table, table_columns, params)
+    if sys.argv[1:] == ["--again"]:  # `model reproduce workspace` compares; nothing is written
+        print(md5(model_file.to_bytes(model), usedforsecurity=False).hexdigest())
+        return
     described = write(model, table, table_columns, params.compute, time.perf_counter() - start)
     print(f"{OUT}/model.skops: {params.model.name}, {counted(len(table), 'row')}, {described['file']['bytes']:,} bytes")
 

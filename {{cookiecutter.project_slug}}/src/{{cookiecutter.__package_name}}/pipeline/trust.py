@@ -22,11 +22,15 @@ from ..errors import ProjectError
 #: The project's own list, one type a line.
 FILE = Path("trusted_types.txt")
 PACKAGE = __package__.partition(".")[0]
+#: What of the package is the tool's; the rest is the team's.
+TOOL = {"cli", "errors", "hooks", "pipeline", "screens", "versions"}
 
-#: Parts of fitted estimators that were looked at one by one: arrays and numbers, no code.
+#: Parts of fitted estimators that were looked at one by one: arrays and numbers, and functions that only check arrays.
 PARTS = frozenset(
     {
         "collections.OrderedDict",
+        # Holds a function that must itself be trusted.
+        "functools.partial",
         # The type of an array's elements, by name.
         "numpy.dtype",
         # Compiled trees: arrays of positions. scikit-learn does not check that they lie within bounds, so a
@@ -44,6 +48,7 @@ PARTS = frozenset(
         "sklearn.metrics._scorer._MultimetricScorer",
         "sklearn.metrics._scorer._PassthroughScorer",
         "sklearn.utils._bunch.Bunch",
+        "sklearn.utils.validation.check_array",
         "sklearn.utils._metadata_requests.MetadataRequest",
         "sklearn.utils._metadata_requests.MethodMetadataRequest",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
@@ -66,7 +71,7 @@ BASES = frozenset(
     }
 )
 #: Where public functions only compute with arrays, whatever their arguments.
-FUNCTIONS = ("sklearn.feature_selection", "sklearn.metrics", "sklearn.metrics.pairwise")
+FUNCTIONS = ("sklearn.feature_selection", "sklearn.metrics")
 #: What fitted estimators of these modules are known to hold beside themselves; to name all lines at once.
 HELD = {
     "catboost.": ("catboost.core._CatBoostBase",),
@@ -108,7 +113,7 @@ def _is_harmless(name: str) -> bool:
     if root == PACKAGE:
         return _is_own(module, attribute)
     # The tests, data sets and borrowed code in scikit-learn are no part of a model, and are not even imported.
-    if root != "sklearn" or {"conftest", "datasets", "externals", "tests", "_testing"} & set(inner):
+    if root != "sklearn" or {"conftest", "datasets", "externals", "tests", "_build_utils", "_testing"} & set(inner):
         return False
     value = _find(module, attribute)
     if isinstance(value, type):
@@ -126,9 +131,8 @@ def _is_own(module: str, attribute: str) -> bool:
     value = _find(module, attribute)
     if not isinstance(value, type) or issubclass(value, BaseException):
         return False
-    room = module.split(".")[1:2]
     bases = {f"{base.__module__}.{base.__qualname__}" for base in value.__mro__}
-    return "sklearn.base.BaseEstimator" in bases or room not in (["pipeline"], ["versions"], ["errors"])
+    return "sklearn.base.BaseEstimator" in bases or not TOOL & set(module.split(".")[1:2])
 
 
 def _find(module: str, attribute: str) -> Any:

@@ -128,10 +128,7 @@ def pipeline(project: Project) -> list[Problem]:
     found = lock_file(project)
     problem = stale_params(project)
     if problem:
-        # A file that was edited is refused by `dvc repro`, too.
-        edited = (project.root / "params.yaml").is_file() and bool(project.git.changes("params.yaml"))
-        fix = f"{'rm params.yaml && ' * edited}dvc repro, then commit; to keep an experiment's values: model adopt EXP"
-        found.append(Problem(problem, fix if project.has_conf else "correct params.yaml, then dvc repro and commit"))
+        found.append(Problem(problem.what, f"{problem.fix}, then git add --all && git commit"))
     try:
         found += _stale(project)
     except ProjectError as error:
@@ -160,7 +157,7 @@ def lock_file(project: Project) -> list[Problem]:
     ]
 
 
-def stale_params(project: Project) -> str | None:
+def stale_params(project: Project) -> Problem | None:
     """Return why `params.yaml` is not what `conf/` composes to, or None; without `conf/` it is written by hand."""
     from .interface import differences
 
@@ -170,19 +167,40 @@ def stale_params(project: Project) -> str | None:
             return None
         composed = project.python(f"{PACKAGE}.pipeline.compose", "--print", "conf")
     except ProjectError as error:
-        return error.what
+        return Problem(error.what, error.fix)
     try:
         present = (project.root / "params.yaml").read_bytes()
     except FileNotFoundError:
-        return "there is no params.yaml"
+        return Problem("there is no params.yaml", "dvc repro")
     if composed.encode() == present:
         return None
     try:
         old, new = read_yaml(present, "params.yaml"), read_yaml(composed.encode(), "conf")
     except ProjectError as error:
-        return error.what
+        return Problem(error.what, "rm params.yaml && dvc repro")
     changed = [f"{key} is {a!r}, conf/ says {b!r}" for key, a, b in differences(old, new)]
-    return f"params.yaml is not what conf/ composes to ({'; '.join(changed[:3]) or 'other layout'})"
+    what = f"params.yaml is not what conf/ composes to ({'; '.join(changed[:3]) or 'other layout'})"
+    return Problem(what, _keep_or_drop(project, present))
+
+
+def _keep_or_drop(project: Project, params: bytes) -> str:
+    """Return what to type so that nobody's values get lost: an experiment's, an edit by hand, or those of conf/."""
+    recorded = [out.md5 for out in project.store.outs() if out.path == "params.yaml"]
+    if recorded != [dvc_repo.name_of(params)]:
+        return "write the values that you want to keep into the files of conf/, then rm params.yaml && dvc repro"
+    # Forced: after `dvc exp apply` DVC finds nothing to do, for conf/ has not changed.
+    compose = "dvc repro --force compose, then dvc repro"
+    experiments = _experiments_with(project, params)
+    if experiments:
+        return f"to keep this experiment: model adopt {experiments[0]}, then dvc repro; to drop it: {compose}"
+    return f"{compose} (drops an experiment's values; to keep them: model adopt EXPERIMENT, then dvc repro)"
+
+
+def _experiments_with(project: Project, params: bytes) -> list[str]:
+    """Return the names of the experiments that have this `params.yaml`."""
+    refs = project.git.run("for-each-ref", "--format=%(refname)", "refs/exps/").splitlines()
+    refs = [ref for ref in refs if "/exec/" not in ref]
+    return [ref.rpartition("/")[2] for ref in refs if project.git.file(ref, "params.yaml") == params]
 
 
 def _stale(project: Project) -> list[Problem]:
@@ -238,12 +256,21 @@ def _untracked_inputs(project: Project) -> list[Problem]:
     """Check that everything that a stage reads is kept by DVC or by git."""
     source = derive.source(project.git, project.store, "HEAD", project.model_path)
     tracked = [out.path for out in source.outs]
-    in_git = project.git.files("HEAD")
+    in_git, submodules = project.git.files("HEAD"), project.git.submodules("HEAD")
     found = []
     for stage, deps in derive.stage_deps(source).items():
         for path in deps:
             by_dvc = any(path == t or path.startswith(f"{t}/") for t in tracked)
-            if not by_dvc and path not in in_git and not any(name.startswith(f"{path}/") for name in in_git):
+            inside = next((name for name in submodules if path == name or path.startswith(f"{name}/")), None)
+            if inside:
+                found.append(
+                    Problem(
+                        f"{path}, which {stage} reads, is in the submodule {inside}: git leaves it out of worktrees, "
+                        "so no release directory would have it",
+                        "put its files into the project, or install it as a package (uv add git+URL)",
+                    )
+                )
+            elif not by_dvc and path not in in_git and not any(name.startswith(f"{path}/") for name in in_git):
                 found.append(
                     Problem(
                         f"{path}, which {stage} reads, is tracked by neither DVC nor git",

@@ -11,6 +11,7 @@ import re
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import MissingError, ProjectError
+from ..errors import MissingError, ProjectError, UnavailableError
 from . import storage
 from .git import Git, environment
 from .progress import Tick
@@ -30,6 +31,10 @@ JOBS = 8
 #: From so many objects on, one listing of the remote is quicker than a question for each.
 LIST_FROM = 2000
 CHUNK_BYTES = 1 << 20
+#: How long to wait for another dvc command to end; one that trains takes longer, one that was stopped never ends.
+WAIT_SECONDS = 60
+#: How the paths end of the files of a commit that DVC always reads.
+READ_FIRST = (".dvc", ".dvc/config", ".dvcignore", "dvc.lock", "dvc.yaml", "params.yaml")
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
@@ -75,17 +80,23 @@ class _Entry:
     name: str
     mode: int
     sha: str
+    read: dict[str, bytes]
     entries: "dict[str, _Entry]" = field(default_factory=dict)
 
     @classmethod
     def of_commit(cls, git: Git, rev: str) -> "_Entry":
-        top = cls(git, "", stat.S_IFDIR, "")
-        for path, (mode, sha) in git.tree(rev).items():
+        tree = git.tree(rev)
+        first = [sha for path, (_, sha) in tree.items() if path.endswith(READ_FIRST)]
+        read = dict(
+            zip(first, git.contents(first), strict=True)
+        )  # with one call of git; what else DVC asks for, singly
+        top = cls(git, "", stat.S_IFDIR, "", read)
+        for path, (mode, sha) in tree.items():
             *folders, name = path.split("/")
             folder = top
             for part in folders:
-                folder = folder.entries.setdefault(part, cls(git, part, stat.S_IFDIR, ""))
-            folder.entries[name] = cls(git, name, mode, sha)
+                folder = folder.entries.setdefault(part, cls(git, part, stat.S_IFDIR, "", read))
+            folder.entries[name] = cls(git, name, mode, sha, read)
         return top
 
     @property
@@ -107,7 +118,7 @@ class _Entry:
         return BytesIO(self._content())
 
     def _content(self) -> bytes:
-        return self.git.run_bytes("cat-file", "blob", self.sha)
+        return self.read[self.sha] if self.sha in self.read else self.git.run_bytes("cat-file", "blob", self.sha)
 
 
 class Store:
@@ -450,18 +461,44 @@ class Store:
 def run(root: Path, *arguments: str) -> str:
     """Run a dvc command; return its output, or raise `ProjectError`.
 
-    It waits while another dvc command holds the repository's lock.
+    It waits a little while another dvc command holds the repository's lock.
     """
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+    output: str = _patiently(lambda: _run(root, arguments))
+    return output
+
+
+def _run(root: Path, arguments: tuple[str, ...]) -> str:
+    from dvc.lock import FAILED_TO_LOCK_MESSAGE, LockError
+
+    command = [sys.executable, "-m", "dvc", *arguments]
     variables = {**environment(), "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(  # noqa: S603 (an argument list)
         command, cwd=root, env=variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        if any(FAILED_TO_LOCK_MESSAGE[:22] in line for line in lines):
+            raise LockError(arguments)
         reason = next((line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")), "\n".join(lines))
         raise ProjectError(f"dvc {' '.join(arguments)} failed: {reason}", "DVC says so", "dvc status shows more")
     return done.stdout
+
+
+def _patiently(action: Callable[[], Any]) -> Any:
+    """Do what needs DVC's lock, and wait a little while another command holds it; DVC itself would wait for ever."""
+    from dvc.lock import LockError
+
+    end = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return action()  # DVC tries for some seconds
+        except LockError:
+            if time.monotonic() > end:
+                raise UnavailableError(
+                    "another dvc command is at work in this clone",
+                    "two at once could harm each other",
+                    "wait until it has ended (fg shows one that was stopped), then the same command again",
+                ) from None
 
 
 def checkout(root: Path, *paths: str) -> None:
@@ -514,14 +551,14 @@ def _md5_of(path: Path) -> str:
 def stale(root: Path) -> dict[str, Any]:
     """Return the stages that `dvc repro` would run, with DVC's reasons; asked in this process, which takes less time.
 
-    It waits while another dvc command is at work.
+    It waits a little while another dvc command is at work.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
         with contextlib.chdir(root):  # DVC's names of stages and files are relative to where it runs
-            found: dict[str, Any] = Repo(str(root), _wait_for_lock=True).status()
+            found: dict[str, Any] = _patiently(lambda: Repo(str(root)).status())
     except DvcException as error:
         raise ProjectError(f"dvc status failed: {error}", "DVC says so", "dvc status shows more") from None
     return found

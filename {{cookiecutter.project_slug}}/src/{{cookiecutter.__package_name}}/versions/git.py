@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,13 +166,35 @@ class Git:
 
     def tree(self, rev: str) -> dict[str, tuple[int, str]]:
         """Return mode and blob hash of each path at a revision; submodules are left out."""
-        lines = self.run("ls-tree", "-r", "-z", "--full-tree", rev).split("\0")
-        parts = ((entry.split(), path) for entry, _, path in (line.partition("\t") for line in lines if line))
-        return {path: (int(mode, 8), sha) for (mode, kind, sha), path in parts if kind == "blob"}
+        return {path: (mode, sha) for path, mode, kind, sha in self._entries(rev) if kind == "blob"}
+
+    def submodules(self, rev: str) -> list[str]:
+        """Return the path of each submodule at a revision."""
+        return [path for path, _, kind, _ in self._entries(rev) if kind == "commit"]
+
+    def _entries(self, rev: str) -> Iterator[tuple[str, int, str, str]]:
+        for line in self.run("ls-tree", "-r", "-z", "--full-tree", rev).split("\0")[:-1]:
+            entry, _, path = line.partition("\t")
+            mode, kind, sha = entry.split()
+            yield path, int(mode, 8), kind, sha
 
     def files(self, rev: str) -> list[str]:
         """Return the path of each file at a revision."""
         return list(self.tree(rev))
+
+    def contents(self, hashes: Sequence[str]) -> list[bytes]:
+        """Return the content of each object, with one call of git for all."""
+        answer = self.run_bytes("cat-file", "--batch", content="\n".join(hashes).encode())
+        found, place = [], 0
+        for value in hashes:
+            end = answer.index(b"\n", place)
+            size = answer[place:end].split()[-1]
+            if not size.isdigit():
+                raise GitError(("cat-file", "-p", value), f"the object {value} is missing")
+            place = end + 1
+            found.append(answer[place : place + int(size)])
+            place += int(size) + 1
+        return found
 
     def branch(self) -> str | None:
         """Return the current branch, or None on a detached HEAD."""
@@ -235,15 +257,7 @@ class Git:
 
     def tags(self, hashes: Sequence[str]) -> list[str]:
         """Return the text of each tag object, with one call of git for all."""
-        answer = self.run_bytes("cat-file", "--batch", content="\n".join(hashes).encode())
-        found, place = [], 0
-        for _ in hashes:
-            end = answer.index(b"\n", place)
-            size = int(answer[place:end].split()[2])
-            place = end + 1
-            found.append(answer[place : place + size].decode("utf-8", "replace"))
-            place += size + 1
-        return found
+        return [content.decode("utf-8", "replace") for content in self.contents(hashes)]
 
     def verify_tag(self, tag: str) -> tuple[bool, str]:
         """Return whether a tag's signature is good, and what git says of it."""

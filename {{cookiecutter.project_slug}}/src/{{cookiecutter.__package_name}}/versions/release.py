@@ -248,7 +248,9 @@ def candidate(project: Project, against: str | None = None, say: Say = silent) -
     """Judge what the workspace holds, committed or not, without releasing it."""
     problem = checks.stale_params(project)
     if problem:
-        raise ProjectError(f"there is nothing to judge: {problem}", "the gate judges what conf/ makes", "dvc repro")
+        raise ProjectError(
+            f"there is nothing to judge: {problem.what}", "the gate judges what conf/ makes", problem.fix
+        )
     registry = project.registry()
     version = registry.get(against).name if against else ""
     source = derive.source(project.git, project.store, "", project.model_path)

@@ -5,17 +5,21 @@ import os
 import platform
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError, counted
 from . import derive, interpreter, restore
-from .dvc_repo import Out
+from .dvc_repo import Out, name_of
 from .progress import Say, silent
-from .project import Project, code_of
+from .project import Project, code_of, failure
 from .registry import Version
 from .yaml_file import read_yaml
+
+#: In the place of a version: what is there now.
+WORKSPACE = "workspace"
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,41 @@ def reproduce(project: Project, name: str, say: Say = silent) -> Comparison:
         finally:
             restore.discard(project, "reproduce", version)
             signal.signal(signal.SIGTERM, before)
+
+
+def workspace(project: Project, say: Say = silent) -> Comparison:
+    """Fit the model of the workspace again in another process, and compare its bytes; nothing is written.
+
+    Parameters
+    ----------
+    project : Project
+    say : callable
+    """
+    path = f"{project.model_path}/model.skops"
+    try:
+        before = name_of((project.root / path).read_bytes())
+    except FileNotFoundError:
+        raise ProjectError(f"{path} is missing", "a second fit is compared with it", "dvc repro") from None
+    say("fitting the model again")
+    done = subprocess.run(  # noqa: S603 (an argument list)
+        [sys.executable, "-m", f"{restore.package_of(project.root)}.pipeline.train", "--again"],
+        cwd=project.root,
+        env=code_of(project.root),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise failure("the second fit", done.stderr)
+    now = done.stdout.split()[-1]
+    if now == before:
+        return Comparison(WORKSPACE, ((path, before, now),), None, None, ())
+    reasons = (
+        "from the same table and params.yaml; if `dvc status` names a change, dvc repro first",
+        "an estimator that keeps a time, an address or an order of its own, or draws without a seed, "
+        "cannot give the same bytes twice: choose another in conf/model/",
+    )
+    return Comparison(WORKSPACE, ((path, before, now),), path, "train", reasons)
 
 
 def _handle(number: int) -> Any:
@@ -176,8 +215,6 @@ def _compare(version: Version, noted: Any, first: bytes, again: bytes, folder: P
 
 def _environment(noted: Any, folder: Path, python: str) -> list[str]:
     """Return how the environment differs from the one that trained the version, as far as it is known."""
-    import sys
-
     found = []
     if python == sys.executable:
         found += interpreter.differences(folder)

@@ -75,7 +75,7 @@ class Difference:
         found = [f"{self.added} added, {self.removed} removed{changed}"]
         if columns:
             found.append(f"compared by the columns that both have ({columns})")
-        if self.several:
+        if self.changed is not None and self.several and self.added and self.removed:
             many = "1 id stands" if self.several == 1 else f"{self.several} ids stand"
             found.append(f"{many} for several rows or for none: there, a changed row is one removed and one added")
         return found
