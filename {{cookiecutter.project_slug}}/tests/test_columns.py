@@ -102,7 +102,7 @@ ARROW = {
     ),
     pa.date32(): st.dates(dt.date(1600, 1, 1)),
     pa.decimal128(12, 2): st.decimals(-(10**6), 10**6, places=2),
-    pa.string(): CODES | WORDS,
+    pa.string(): CODES | WORDS | st.sampled_from([" x ", "NA", ""]),
 }
 
 
