@@ -231,8 +231,8 @@ def test_what_cannot_be_kept_is_refused_after_a_few_rows(params, train, tmp_path
         pytest.skip("for classification")
     (tmp_path / "trusted_types.txt").write_text("test_estimators.Restless\n", encoding="utf-8")
     Restless.most_rows = 0
-    words = "types that nobody has reviewed: test_estimators.Bare" if what == "stranger" else "cannot be saved: .*lambda.*`def`"
-    with refused(words):
+    words = {"stranger": "nobody has reviewed: test_estimators.Bare", "lambda": "cannot be saved: .*lambda.*`def`"}
+    with refused(words[what]):
         train(target("test_estimators.Restless", what=what))
     assert Restless.most_rows == 200
 
