@@ -42,9 +42,11 @@ lint: setup ## check and format-check the template's own code
 bench: setup ## measure what the README promises, side by side with the alternative
 	@$(BIN)/python benchmarks/run.py
 
-lock: setup ## pin the newest versions that requirements-dev.in allows
+lock: setup ## pin the newest versions that requirements-dev.in allows, and note which names they take
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --output-file requirements-dev.txt requirements-dev.in
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	@$(BIN)/python tests/taken_names.py
 
 clean: ## remove .venv and everything that was generated
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis

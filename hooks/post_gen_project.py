@@ -79,7 +79,7 @@ def first_commit():
         git(*identity, "commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", "Start from the template")
     except (subprocess.CalledProcessError, OSError) as error:
         reason = (getattr(error, "stderr", "") or str(error)).strip()
-        return [*notes, f"git could not make the first commit: {reason}", "Mend that, then", f"  {by_hand}"]
+        return [*notes, f"git could not make the first commit: {reason}", "Fix that, then", f"  {by_hand}"]
     if identity:
         notes += [f"git knows no name for you, so the first commit is by {name} <{mail}>. For the next ones:"]
         notes += ['  git config --global user.name "..." && git config --global user.email "..."']

@@ -19,14 +19,35 @@ CHOICES = {
 }
 TEXTS = {"project_name": 80, "description": 300, "author": 120}  # most characters
 
-# Names that `import` must find elsewhere: the project's own dependencies and the tools in its environment.
+# Names that `import` or pip must find elsewhere: all packages in the project's environment. `make lock` writes them.
 TAKEN = frozenset(
-    """aiohttp boto3 botocore dvc dvc_s3 git gto hatchling hydra hydra_core hypothesis joblib matplotlib mypy numpy
-    omegaconf packaging pandas pandera pip pyarrow pydantic pytest requests rich ruamel ruff s3fs scikit_learn
-    scipy setuptools skops sklearn threadpoolctl tqdm typeguard typer uv yaml""".split()
+    """
+    aiobotocore aiohappyeyeballs aiohttp aiohttp_retry aioitertools aiosignal amqp annotated_doc annotated_types antlr4
+    antlr4_python3_runtime appdirs ast_serialize async_timeout asyncssh atpublic attr attrs billiard botocore celery
+    certifi cffi charset_normalizer click click_didyoumean click_plugins click_repl cloudpickle colorama configobj
+    contourpy cryptography cycler dataclasses dateutil dictdiffer diskcache distro dotenv dpath dulwich dvc dvc_data
+    dvc_http dvc_objects dvc_render dvc_s3 dvc_studio_client dvc_task entrypoints exceptiongroup fastjsonschema filelock
+    flatten_dict flufl flufl_lock fonttools frozenlist fsspec funcy git gitdb gitpython grandalf gto hatchling hydra
+    hydra_core hypothesis idna importlib_resources iniconfig iterative_telemetry jmespath joblib jsonschema
+    jsonschema_specifications jupyter jupyter_core kiwisolver kombu librt markdown_it markdown_it_py matplotlib mdurl
+    mpl_toolkits multidict mypy mypy_extensions mypyc narwhals nbformat nbstripout networkx numpy omegaconf orjson
+    packaging pandas pandera pathspec pil pillow pip platformdirs pluggy pre_commit_hooks prek prettytable
+    prompt_toolkit propcache psutil public py pyarrow pycparser pydantic pydantic_core pydantic_settings pydevd_plugins
+    pydot pygit2 pygments pygtrie pylab pyparsing pytest python_dateutil python_dotenv pywin32 pyyaml referencing
+    requests rich rpds rpds_py ruamel ruamel_yaml ruamel_yaml_clib ruff s3fs scikit_learn scipy scmrepo semver
+    setuptools shellingham shortuuid shtab six sklearn skops smmap sortedcontainers sqltrie tabulate threadpoolctl tomli
+    tomlkit tqdm traitlets typeguard typer typing typing_extensions typing_inspect typing_inspection tzdata tzlocal
+    urllib3 uv validate vine voluptuous wcwidth wrapt yaml yarl zc zc_lockfile
+    """.split()
+)
+# The standard library of every Python that a project may have, beside that of the one that runs.
+STANDARD_LIBRARY = sys.stdlib_module_names | frozenset(
+    """aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr imp lib2to3
+    mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib tomllib uu xdrlib""".split()
 )
 # Names of folders in the project, and of devices on Windows.
 RESERVED = frozenset("conf data docs model plots src test tests aux con nul prn".split())
+RESERVED |= {f"{device}{number}" for device in ("com", "lpt") for number in range(10)}
 
 #: Characters that reorder the text around them, so that it reads as it is not.
 BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -65,7 +86,7 @@ def slug_faults(slug):
         yield "project_slug", f"it has {len(slug)} characters, more than 50", better
     elif keyword.iskeyword(package) or keyword.issoftkeyword(package):
         yield "project_slug", f"{package!r} is a word of Python", f"{slug}-model"
-    elif package in sys.stdlib_module_names:
+    elif package in STANDARD_LIBRARY:
         yield "project_slug", f"{package!r} is a module of Python's standard library", f"{slug}-model"
     elif package in TAKEN:
         yield "project_slug", f"{package!r} is a package that the project needs itself", f"{slug}-model"

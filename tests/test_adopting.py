@@ -214,7 +214,7 @@ def test_a_life_of_versions(adopted):
     adopted.edit("params.yaml", "seed: 7", "seed: 8")
     adopted.dvc("repro")
     said = adopted.model("gate")
-    assert "the test rows are others than those of v1.1.0" in said.stderr
+    assert "test rows are others than those of v1.1.0" in said.stderr
     assert "at most 0.2 of it worse than v1.1.0" in said.stdout
     adopted.git("restore", ".")
     adopted.dvc("checkout")

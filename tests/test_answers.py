@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import taken_names
 from conftest import TEMPLATE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,10 +33,14 @@ SUPPORTED = [
 UNSUPPORTED = [
     ({"project_slug": "numpy"}, "package that the project needs"),
     ({"project_slug": "scikit-learn"}, "package that the project needs"),
+    ({"project_name": "Public"}, "package that the project needs"),  # what flufl.lock imports
+    ({"project_name": "PIL"}, "package that the project needs"),
     ({"project_slug": "json"}, "standard library"),
+    ({"project_slug": "cgi"}, "standard library"),  # Python 3.13 has none, 3.11 does
     ({"project_slug": "class"}, "word of Python"),
     ({"project_slug": "match"}, "word of Python"),
     ({"project_slug": "data"}, "something else in the project"),
+    ({"project_slug": "com1"}, "something else in the project"),
     ({"project_slug": "Big"}, "small letters"),
     ({"project_slug": "2fast"}, "this would work: fast"),
     ({"project_slug": "a_b"}, "this would work: a-b"),
@@ -83,6 +88,13 @@ def test_unsupported_answers_are_refused_with_a_reason_and_leave_nothing(generat
     # cookiecutter itself shows on standard output where a hook stopped it; the report is on standard error.
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_name_that_an_installed_package_needs_is_refused():
+    hook = taken_names.HOOK.read_text(encoding="utf-8")
+    refused = {*taken_names.LIST.search(hook)[0].split()}
+    assert {"numpy", "public", "attr", "dateutil", "python_dateutil", "pil"} <= refused
+    assert {*taken_names.names()} <= refused, "type: make lock"
 
 
 def test_all_faults_are_reported_at_once(generate, tmp_path):
@@ -289,3 +301,5 @@ def test_questions_are_few_and_each_has_a_prompt():
     assert len(asked) <= 9
     assert set(asked) == set(questions["__prompts__"])
     assert os.linesep not in questions["description"]
+    # A prompt shows the default answer, too.
+    assert not any(questions["__prompts__"][key] == questions[key] for key in asked)

@@ -88,12 +88,12 @@ FAULTS = {
     "an unused import": (write("src/penguins/x.py", "import os\n"), ("ruff check", "F401"), None),
     "an edited params.yaml": (
         replace("params.yaml", "seed: 42", "seed: 7"),
-        ("compute.seed is 7, conf/ says 42", "dvc repro", "model adopt EXP"),
+        ("compute.seed is 7, conf/ says 42", "write the values that you want to keep into the files of conf/"),
         None,
     ),
     "an edit in conf/ that nobody composed": (
         replace("conf/compute/default.yaml", "seed: 42", "seed: 7"),
-        ("compute.seed is 42, conf/ says 7", "dvc repro compose trains nothing"),
+        ("compute.seed is 42, conf/ says 7", "dvc repro --force compose", "compose alone trains nothing"),
         None,
     ),
     "a metric that no run measured": (

@@ -26,7 +26,7 @@ if at is not None and any(word.endswith(".cli") for word in sys.orig_argv):
 
     count, lock, root = 0, threading.Lock(), os.path.dirname(os.getcwd())
     READS = {"rev-parse", "for-each-ref", "cat-file", "config", "status", "var", "ls-remote", "symbolic-ref", "log",
-             "rev-list", "ls-tree", "remote", "merge-base", "show-ref", "branch", "diff", "verify-tag"}
+             "rev-list", "ls-files", "ls-tree", "remote", "merge-base", "show-ref", "branch", "diff", "verify-tag"}
 
     LOOKS = ("--print", "penguins.pipeline.compare")
     # The next run throws such a directory away, whatever is in it: only what makes, renames or removes it counts.
@@ -47,6 +47,8 @@ if at is not None and any(word.endswith(".cli") for word in sys.orig_argv):
             return bool((arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) and ours(arguments[0])
         if event == "subprocess.Popen":
             words = [str(word) for word in arguments[1]]
+            while words[1:2] == ["-c"]:  # a setting
+                del words[1:3]
             return words[1] not in READS if words[0] == "git" else not set(LOOKS) & set(words)
         if event == "os.mkdir":
             return ours(arguments[0]) and not os.path.isdir(arguments[0])

@@ -63,7 +63,9 @@ def test_a_mistyped_key_stops_before_any_work(trained, run, edit):
     assert "Traceback" not in done.output
     assert stages_that_ran(done.output) == ["compose"]
     done = run("dvc", "exp", "run", "-S", "+split.testt=0.3", cwd=trained, fails=True)
-    assert "not a known key" in done.output
+    assert "split.slat in conf/split/row.yaml is not a known key" in done.output
+    assert "split.testt in the -S of `dvc exp run` is not a known key; did you mean 'test'?" in done.output
+    assert "params.yaml, then" not in done.output, "nobody may edit it"
 
 
 def test_a_params_file_edited_by_hand_is_refused_and_kept(trained, run, edit):
@@ -72,7 +74,7 @@ def test_a_params_file_edited_by_hand_is_refused_and_kept(trained, run, edit):
     done = run("dvc", "repro", cwd=trained, fails=True)
     assert "params.yaml was edited by hand" in done.output
     assert "model.estimator.C is 0.3, conf/ says 1.0" in done.output
-    assert "dvc exp run -S 'model.estimator.C=0.3'" in done.output
+    assert "dvc exp run -S model.estimator.C=0.3" in done.output
     assert (trained / "params.yaml").read_bytes() == edited
     # The same while conf/ changes too.
     edit(trained / "conf" / "compute" / "default.yaml", "seed: 42", "seed: 43")
@@ -119,6 +121,19 @@ def test_an_experiment_applied_and_repeated_is_up_to_date(trained, run):
     run("dvc", "exp", "apply", "tried", cwd=trained)
     assert "up to date" in run("dvc", "repro", cwd=trained).output
     assert params(trained)["model"]["name"] == "random_forest"
+    advice = "fix: to keep this experiment: model adopt tried, then dvc repro; to drop it: dvc repro --force compose"
+    assert advice in run("model", "gate", cwd=trained, fails=True).output
+    run("model", "adopt", "tried", cwd=trained)
+    run("dvc", "repro", cwd=trained)
+    assert "not what conf/ composes to" not in run("model", "gate", cwd=trained, fails=None).output
+    assert params(trained)["model"]["name"] == "random_forest"
+
+
+def test_an_applied_experiment_is_dropped_as_the_advice_says(trained, run):
+    run("dvc", "exp", "run", "-S", "compute.seed=7", "-S", "split.salt=0o17", cwd=trained)
+    assert params(trained)["split"]["salt"] == "0o17"
+    run("dvc", "repro", "--force", "compose", cwd=trained)
+    assert params(trained)["compute"]["seed"] == 42
 
 
 def test_a_recipe_sets_several_groups(trained, run):

@@ -126,6 +126,7 @@ def test_a_version_that_is_busy_is_not_passed_over(team):
     with FileLock(team.project / ".dvc" / "tmp" / "model-release-v1.1.0.lock"):
         said = team.model("rollback", "--reason", "x", fails=True).output
     assert "another model command is at work" in said
+    assert 'model rollback --stage prod --to v1.0.0 --reason "why"' in said
     assert team.tags() == before
     team.model("rollback", "--reason", "x")
     assert team.live() == "v1.1.0"
@@ -203,16 +204,22 @@ def test_a_model_that_answers_differently_is_never_live(team):
     assert not (project / ".releases" / "v1.1.1").exists()
 
 
-def test_a_version_that_needs_another_column_is_refused(team):
-    team.change("leave_out: []", "leave_out: [year]", file="conf/data/penguins.yaml")
-    team.model("release")  # v2.0.0 takes less
+def test_a_promotion_to_what_callers_may_not_send_is_refused_and_a_roll_back_goes_on_with_a_warning(team):
+    team.change("leave_out: []", "leave_out: [year, sex]", file="conf/data/penguins.yaml")
+    said = team.model("release").output  # v2.0.0 takes less
+    assert "v2.0.0: major after v1.1.0: column 'sex' is no longer taken; column 'year' is no longer taken" in said
     team.model("promote", "v2.0.0", "--to", "prod")
-    said = team.model("rollback", "--reason", "x", fails=True).output
-    assert "v1.0.0 may not serve the requests that v2.0.0 serves: the new column 'year' is needed" in said
+    said = team.model("promote", "v1.0.0", "--to", "prod", fails=True).output
+    assert "v1.0.0 may not serve the requests that v2.0.0 serves: the new column 'sex' is needed" in said
     assert team.live() == "v2.0.0"
-    team.model("rollback", "--reason", "callers still send it", "--force")
+    said = team.model("rollback", "--reason", "x").output
+    warning = "WARNING: v1.1.0 may not serve every request that v2.0.0 served: the new column 'sex' is needed"
+    assert warning in said
     assert team.live() == "v1.1.0"
-    assert "forced although the new column 'year' is needed" in event(team)["checks"]
+    told = event(team)
+    assert told["notes"][0].startswith(warning)
+    assert not told["forced"]
+    assert warning in team.model("history", "--audit", "--csv").output
 
 
 def test_the_order_of_stages_is_kept_where_it_is_asked_for(team):

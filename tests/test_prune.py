@@ -266,8 +266,8 @@ def test_what_a_kept_version_lacks_in_the_remote_is_sent_or_told(team):
         place.chmod(0o644)
         place.unlink()
     done = team.model("prune", "--yes", fails=True)
-    assert "1 objects that kept versions need were not in the remote, and were sent" in done.stdout
-    assert "FAULT: 1 objects that kept versions need are neither in the remote nor here" in done.stdout
+    assert "sent 1 object that kept versions need and the remote did not have" in done.stdout
+    assert "FAULT: neither the remote nor this clone has 1 object that kept versions need" in done.stdout
     assert model["model.skops"] in stored(team)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 
 import pytest
 from conftest import configure, write_card
@@ -100,16 +101,8 @@ def write_table(path, task):
 def add_table_settings(project, block, task, edit):
     """Do by program what the README tells a person to edit."""
     conf = project / "conf"
-    settings = (conf / "data" / "penguins.yaml").read_text(encoding="utf-8")
-    changed = {line.split(":")[0].strip(): line.strip() for line in block.splitlines()}
-    changed |= {"target": "target: answer", "id": "id: [id]"}
-    lines = []
-    for line in settings.splitlines():
-        key = line.split(":")[0]
-        if line.startswith("  "):
-            continue  # the penguins' rules
-        lines.append(changed.get(key, line) if not line.startswith("#") else line)
-    (conf / "data" / "mine.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    mine = block.replace("the_column_to_predict", "answer").replace("columns_that_identify_a_row", "id")
+    (conf / "data" / "mine.yaml").write_text(textwrap.dedent(mine), encoding="utf-8")
     edit(conf / "config.yaml", "data: penguins", "data: mine")
     slices = re.search(r"slices: \[.*\]", (conf / "task" / f"{task}.yaml").read_text(encoding="utf-8"))[0]
     edit(conf / "task" / f"{task}.yaml", slices, "slices: [place]")

@@ -246,14 +246,15 @@ def test_the_gate_asks_the_live_version_about_the_same_new_rows(team, edit):
     edit(
         team.project / "conf" / "gate" / "default.yaml",
         "slices_no_worse: {}",
-        "slices_no_worse: {island: {accuracy: 0.9}}",
+        "slices_no_worse: {island: {accuracy: 0.9}, year: {accuracy: 0.9}}",
     )
-    edit(team.project / "conf" / "split" / "row.yaml", "salt: penguins", "salt: gentoo")
+    edit(team.project / "conf" / "split" / "row.yaml", "salt: first", "salt: second")
     team.dvc("repro", "--quiet")
     shown = team.model("gate")
-    assert "the test rows are others than those of v1.1.0" in shown.stderr
+    assert re.search(r"\d+ of \d+ test rows are others than those of v1.1.0", shown.stderr)
     assert "test accuracy" in shown.stdout
     assert "test accuracy where island is Biscoe" in shown.stdout
+    assert "test accuracy where year is 2007 " in shown.stdout
     assert (team.project / ".releases" / "v1.1.0").is_dir()
 
 

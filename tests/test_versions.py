@@ -95,6 +95,7 @@ def test_a_tag_made_by_gto_is_shown_and_told_apart(team, run):
     assert "prod: v3.0.0" in team.model("status").output
     said = team.model("rollback", "--reason", "no record").output
     assert "prod: v1.1.0 is live, was v3.0.0" in said
+    assert "WARNING: whether v1.1.0 serves the requests of v3.0.0 is not known" in said
 
 
 # --- reproduce ---

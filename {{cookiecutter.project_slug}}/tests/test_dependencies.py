@@ -47,11 +47,12 @@ def closure(module):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_deps_are_the_modules_that_the_stage_imports(stage):
+def test_every_module_that_a_stage_imports_is_among_its_deps(stage):
     module = STAGES[stage]["cmd"].removeprefix("python -m ")
     needed = {str(path.relative_to(ROOT)) for path in closure(SRC.joinpath(*module.split(".")).with_suffix(".py"))}
-    listed = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
-    assert listed == needed, f"write these deps for {stage} in dvc.yaml"
+    listed = STAGES[stage]["deps"]  # and more where the team's own code is used
+    absent = sorted(path for path in needed if not any(path == dep or path.startswith(f"{dep}/") for dep in listed))
+    assert not absent, f"write these deps for {stage} in dvc.yaml"
 
 
 def test_rooms_import_only_what_they_may():

@@ -142,6 +142,61 @@ def test_outputs_are_checked_out_into_another_worktree(dvc_repo, root, tmp_path)
         dvc_repo.checkout(other, "out.txt")
 
 
+@pytest.mark.parametrize("kind", ["--filter=blob:none", "--filter=tree:0", "--depth=1", "--shared"])
+def test_a_clone_of_any_kind_says_what_a_commit_tracks(dvc_repo, root, tmp_path, kind):
+    """DVC's own reader of git knows nothing of what such a clone leaves to its remote."""
+    run(root, "git", "config", "uploadpack.allowFilter", "true")
+    source = str(root) if kind == "--shared" else f"file://{root}"
+    run(tmp_path, "git", "clone", "--quiet", "--no-checkout", kind, source, "clone")
+    rev = run(root, "git", "rev-parse", "HEAD").strip()
+    (tmp_path / "clone" / ".dvc").mkdir()
+    (tmp_path / "clone" / ".dvc" / "config").touch()
+    assert dvc_repo.Store(tmp_path / "clone").outs(rev) == dvc_repo.Store(root).outs(rev)
+
+
+def test_everything_that_dvc_yaml_can_say_is_read_at_a_commit(dvc_repo, root):
+    """Loops, matrices, variables in other files, working folders, outputs that git keeps: DVC itself reads them."""
+    (root / "sub" / "deep").mkdir(parents=True)
+    (root / "sub" / "deep" / "values.yaml").write_text("name: file\nletters: [x, y]\n", encoding="utf-8")
+    (root / "sub" / "dvc.yaml").write_text(
+        "vars: [deep/values.yaml]\n"
+        "stages:\n"
+        "  each:\n    foreach: ${letters}\n    do:\n"
+        "      cmd: echo ${item} > ${name}-${item}\n      outs: [{'${name}-${item}': {cache: false}}]\n"
+        "  many:\n    matrix: {a: [1, 2], b: [3]}\n    wdir: deep\n"
+        "    cmd: echo ${item.a} > m${item.a}\n    outs: ['m${item.a}']\n",
+        encoding="utf-8",
+    )
+    (root / "sub" / "deep" / "own.txt").write_text("own\n", encoding="utf-8")
+    dvc(root, "add", "--quiet", "sub/deep/own.txt")
+    dvc(root, "repro", "--quiet", "--all-pipelines")
+    run(root, "git", "add", "--all")
+    run(root, "git", "-c", "user.name=T", "-c", "user.email=t@example.com", "commit", "--quiet", "--message", "Second")
+    here, there = dvc_repo.Store(root).outs(), dvc_repo.Store(root).outs("HEAD")
+    assert there == here
+    uncached = {out.path for out in there if not out.cached}
+    assert uncached == {"sub/file-x", "sub/file-y"}
+    assert {"sub/deep/m1", "sub/deep/m2", "sub/deep/own.txt"} < {out.path for out in there if out.md5}
+
+
+def test_a_submodule_has_worktrees_like_any_other_repository(dvc_repo, root, versions, tmp_path):
+    """Its folder of git lies elsewhere, and says where the submodule's own worktree is."""
+    outer = tmp_path / "outer"
+    run(tmp_path, "git", "init", "--quiet", "outer")
+    allow = ("-c", "protocol.file.allow=always")
+    run(outer, "git", *allow, "submodule", "--quiet", "add", str(root), "libs/inner")
+    inner = outer / "libs" / "inner"
+    shutil.copytree(root / ".dvc" / "cache", inner / ".dvc" / "cache")
+    project = versions.project.Project(inner, "m", "data")
+    folder = inner / ".releases" / "v1.0.0"
+    versions.restore.worktree(project, folder, project.git.commit("HEAD"))
+    dvc_repo.checkout(folder, "data")
+    assert (folder / "data" / "b.txt").read_text(encoding="utf-8") == "b\n"
+    versions.restore.configure(folder)
+    shutil.copytree(root / ".dvc" / "cache", folder / ".dvc" / "cache")
+    dvc(folder, "repro", "--quiet", "--force", "--no-commit", "double")
+
+
 def test_what_is_out_of_date_and_what_is_saved_nowhere(dvc_repo, root):
     assert dvc_repo.stale(root) == {}
     assert dvc_repo.unsaved(root) == []
@@ -154,6 +209,18 @@ def test_what_is_out_of_date_and_what_is_saved_nowhere(dvc_repo, root):
     assert dvc_repo.unsaved(root) == ["data", "out.txt"]
     dvc(root, "checkout", "--force")
     assert dvc_repo.unsaved(root) == []
+
+
+def test_another_dvc_command_that_never_ends_is_not_waited_for_for_ever(dvc_repo, root, monkeypatch, refused):
+    from dvc.repo import Repo
+
+    monkeypatch.setattr(dvc_repo, "WAIT_SECONDS", 0)
+    monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0.1)
+    with Repo(str(root)).lock:
+        for ask in (dvc_repo.stale, lambda folder: dvc_repo.run(folder, "checkout")):
+            with refused("another dvc command is at work", "fg"):
+                ask(root)
+    assert dvc_repo.stale(root) == {}
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/evil", "", "a/../../evil"])

@@ -15,6 +15,7 @@ ROWS = 60
 def elsewhere(pipeline, tmp_path, monkeypatch):
     """Return a folder with rules in a `params.yaml` that has more in it, and with an environment; work there."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline.inputs.seen, "is_checked", True)
     values = yaml.safe_load(pipeline.compose.compose(ROOT / "conf").text)
     rules = {key: values[key] for key in ("task", "compute", "gate", "stages")}
     rules["task"]["slices"] = ["place"]
@@ -38,15 +39,15 @@ def rows(params):
 def test_tables_model_and_evaluation_are_written_as_the_record_reads_them(pipeline, params, elsewhere, rows):
     folder = elsewhere / "rows"
     pipeline.handover.tables({"train": rows, "test": rows}, "answer", folder)
-    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    before = {file.name: file.read_bytes() for file in folder.rglob("*.*")}
     pipeline.handover.tables({"train": rows, "test": rows}, "answer", folder)
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in folder.rglob("*.*")} == before
     found = pipeline.columns.read(folder / "columns.json")
     target = "category" if params.task.name == "classification" else "number"
     kinds = {"size": "number", "alive": "boolean", "place": "category", "day": "date", "answer": target}
     assert {column.name: column.type for column in found} == kinds
     assert json.loads(before["summary.json"]) == {"rows": {"train": ROWS, "test": ROWS}}
-    assert pd.read_parquet(folder / "left_out.parquet").columns.empty
+    assert pd.read_parquet(folder / "left_out" / "test.parquet").columns.empty
 
     estimator = pipeline.estimator.build(params.model.estimator)
     model = pipeline.features.pipeline(pipeline.columns.features(found), params.features, estimator)

@@ -1,8 +1,14 @@
 """Metrics agree with scikit-learn, weighted or not; intervals and plots hold what they promise."""
 
+from datetime import datetime
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 LABELS = ["a", "b", "c"]
@@ -101,13 +107,104 @@ def test_slices_and_classes_are_reported(pipeline, table, columns, params):
         update={"slices": ["place"], "bootstrap": pipeline.config.Bootstrap(resamples=50, level=0.9)}
     )
     dummy = pipeline.evaluate.baseline(pipeline.interface.describe(table, columns, model, {}), scores)
-    result = pipeline.evaluate.evaluate(scores, dummy, table, task, 0)
+    result = pipeline.evaluate.evaluate(scores, dummy, pa.Table.from_pandas(table), task, 0)
     assert set(result["slices"]["place"]) == {"north", "south", "east", "(missing)"}
     assert result["rows"] == len(table)
     if params.task.name == "classification":
         assert set(result["classes"]) == {"small", "medium", "large"}
 
 
-def test_a_slice_that_does_not_exist_is_refused(pipeline, table, params, refused):
-    with refused("slices names 'no_such_column'"):
-        pipeline.evaluate._check_slices(table, params.task.model_copy(update={"slices": ["no_such_column"]}))
+# --- slices ---
+
+
+@given(
+    st.lists(st.none() | st.sampled_from(["", "(missing)", "((missing))", "None", "1", "1.0"]), max_size=30)
+    | st.lists(st.none() | st.sampled_from([1.0, 1.5, 0.0, -0.0, 1e22, 10.0]), max_size=30)
+    | st.lists(st.none() | st.booleans(), max_size=30)
+    | st.lists(st.none() | st.datetimes(min_value=datetime(1700, 1, 1)), max_size=30)
+)
+@settings(deadline=None)  # the first example imports the module
+def test_every_row_is_in_the_slice_of_its_value_and_no_two_values_share_one(pipeline, values):
+    groups = pipeline.evaluate.slices(pa.chunked_array([pa.array(values)]))
+    assert sorted(row for rows in groups.values() for row in rows) == list(range(len(values)))
+    assert len(groups) == len(set(values))
+    for rows in groups.values():
+        assert len({values[row] for row in rows}) == 1
+
+
+def test_slices_are_named_as_people_write_their_values(pipeline):
+    def names(*values):
+        return list(pipeline.evaluate.slices(pa.chunked_array([pa.array(values)])))
+
+    assert names(3.0, 2.5, 3.0, None) == ["3", "(missing)", "2.5"]
+    assert names(True, False) == ["false", "true"]
+    assert names(datetime(2024, 1, 31), datetime(2024, 1, 31, 5)) == ["2024-01-31", "2024-01-31T05:00:00"]
+
+
+def test_slices_by_what_is_no_column_or_measures_are_refused(pipeline, params, refused):
+    table = pa.table({"size": [float(n) for n in range(60)], "code": [f"c{n}" for n in range(60)], "few": [1.0] * 60})
+    for name, words in (("colour", "which is no column"), ("size", "which holds 60 different numbers.*leave_out")):
+        with refused(f"slices names '{name}', {words}"):
+            pipeline.evaluate._check_slices(table, params.task.model_copy(update={"slices": [name]}))
+    pipeline.evaluate._check_slices(table, params.task.model_copy(update={"slices": ["code", "few"]}))
+
+
+def test_values_that_a_report_leaves_out_are_counted(pipeline, params):
+    n, limit = 400, pipeline.evaluate.MOST_SLICES
+    common = [f"c{k}" for k in range(limit + 10)]
+    table = pa.table({"shop": (common * 5 + ["rare"] * 3)[:n] + ["c0"] * max(0, n - 5 * len(common) - 3)})
+    scores = pipeline.metrics.Regression(np.zeros(n), np.ones(n))
+    task = params.task.model_copy(
+        update={"slices": ["shop"], "metric": "rmse", "bootstrap": pipeline.config.Bootstrap(resamples=50, level=0.9)}
+    )
+    result = pipeline.evaluate.evaluate(scores, scores, table, task, 0)
+    assert len(result["slices"]["shop"]) == limit
+    assert result["not_in_slices"] == {"shop": {"values": 11, "rows": 53}}
+
+
+def test_where_one_class_is_there_is_no_roc_curve(scores):
+    one = scores.take(np.flatnonzero(scores.truth == 0))
+    assert np.isnan(one.metrics(np.ones(one.n_rows))["roc_auc"])
+
+
+def test_a_column_that_the_model_must_not_see_has_slices_in_every_part(
+    pipeline, table, columns, params, tmp_path, monkeypatch
+):
+    """As one looks for a model that is unfair to a group of people that it is not told about."""
+    monkeypatch.chdir(tmp_path)
+    model = pipeline.train.train(table, columns, params)
+    prepared = tmp_path / "prepared"
+    (prepared / "left_out").mkdir(parents=True)
+    pipeline.columns.write(columns, prepared / "columns.json")
+    hidden = pa.table({"sex": ["f", "m"] * (len(table) // 2)})
+    for part in ("test", "validation"):
+        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), prepared / f"{part}.parquet")
+        pq.write_table(hidden, prepared / "left_out" / f"{part}.parquet")
+    described = pipeline.interface.describe(table, columns, model, {})
+    monkeypatch.setattr(pipeline.interface, "read", lambda _: {**described, "file": None})
+    monkeypatch.setattr(pipeline.model_file, "load", lambda *_: model)
+    task = params.task.model_copy(
+        update={"slices": ["sex"], "bootstrap": pipeline.config.Bootstrap(resamples=50, level=0.9)}
+    )
+    _, results = pipeline.evaluate.judge(("test", "validation"), prepared, task, params.compute)
+    for part in ("test", "validation"):
+        assert set(results[part]["slices"]["sex"]) == {"f", "m"}
+
+
+def test_the_gate_is_told_of_each_value_of_each_part(pipeline, tmp_path):
+    files = []
+    for part, shops, notes in (
+        ("test", ["a"] * 6 + ["b"] * 2 + [None], ["x"] * 9),
+        ("train", ["a", "only in train", "(missing)"], ["x"] * 3),
+    ):
+        pq.write_table(pa.table({"x": [float(n) for n in range(len(notes))]}), tmp_path / f"{part}.parquet")
+        pq.write_table(pa.table({"shop": shops}), tmp_path / f"left {part}.parquet")
+        files.append([str(tmp_path / f"{part}.parquet"), str(tmp_path / f"left {part}.parquet")])
+    groups, refused = pipeline.compare.find_slices(files, ["shop", "x", "colour"])
+    expected = {"a": 6, "b": 2, "((missing))": 1, "only in train": 0, "(missing)": 0}
+    assert {value: len(rows) for value, rows in groups["shop"].items()} == expected
+    assert refused == {"colour": "no such column"}
+    ours = pipeline.metrics.Regression(np.zeros(9), np.ones(9))
+    found = pipeline.compare.compare(ours, ours, groups, pipeline.config.Bootstrap(resamples=50, level=0.9), 0)
+    assert {value: entry["rows"] for value, entry in found["slices"]["shop"].items()} == expected
+    assert [value for value, entry in found["slices"]["shop"].items() if "metrics" in entry] == ["a"]

@@ -1,5 +1,6 @@
 """What `prepare` leaves out, refuses and notes."""
 
+import pyarrow as pa
 import pytest
 from test_table import BASE
 
@@ -37,8 +38,9 @@ def test_ids_left_out_and_empty_columns_do_not_reach_the_model(prepare):
     text = csv(id=lambda i: i, secret=lambda i: i, empty=lambda i: "NA", a=lambda i: i, y=lambda i: i % 2)
     prepared = prepare(text, id=["id"], leave_out=["secret"])
     assert names(prepared) == ["a", "y"]
-    assert prepared.left_out.column_names == ["id", "secret", "empty"]
-    assert prepared.left_out["id"].to_pylist() == prepared.parts["test"]["a"].to_pylist()
+    for part, rows in prepared.parts.items():
+        assert prepared.left_out[part].column_names == ["id", "secret", "empty"]
+        assert prepared.left_out[part]["id"].to_pylist() == rows["a"].to_pylist()
     assert any("'empty' has no values" in note for note in prepared.notes)
 
 
@@ -54,6 +56,8 @@ def test_labels_are_text_and_whole_numbers_have_no_point(prepare):
     assert set(prepared.parts["train"]["y"].to_pylist()) == {"0", "1"}
     prepared = prepare(csv(a=lambda i: i, y=lambda i: i % 2 == 0))
     assert set(prepared.parts["train"]["y"].to_pylist()) == {"true", "false"}
+    prepared = prepare(csv(a=lambda i: i, y=lambda i: (1, 0.5, "1e20")[i % 3]))
+    assert set(prepared.parts["train"]["y"].to_pylist()) == {"1", "0.5", "1e+20"}
 
 
 def test_rows_without_a_target_are_dropped_and_counted_or_refused(prepare, refused):
@@ -80,12 +84,27 @@ def test_a_broken_rule_is_refused_with_its_place(prepare, refused, rule, fault):
         prepare(text, rules=rule)
 
 
+@pytest.mark.parametrize("values", [["true", "false"], [True, False], ["TRUE", False]])
+def test_a_rule_for_booleans_can_be_met_and_broken(prepare, refused, values):
+    text = csv(b=lambda i: ("true", "False")[i % 2], a=lambda i: i, y=lambda i: i % 2)
+    prepare(text, rules={"b": {"values": values}})
+    with refused("row 2, column 'b' is 'false': not one of"):
+        prepare(text, rules={"b": {"values": values[:1]}})
+
+
 @pytest.mark.parametrize(
-    ("rule", "fault"), [({"c": {"min": 1}}, "column is a category"), ({"a": {"values": ["1"]}}, "column is a number")]
+    ("rule", "fault", "fix"),
+    [
+        ({"c": {"min": 1}}, "column is a category", "or use `values`"),
+        ({"a": {"values": ["1"]}}, "column is a number", "use `min` and `max`, or write `a: category`"),
+        ({"d": {"min": 1}}, "column is a date", "take `min` and `max` out .in"),
+        ({"d": {"values": ["x"]}}, "column is a date", "fix: write `d: category`"),
+    ],
 )
-def test_a_rule_that_does_not_suit_the_column_is_refused(prepare, refused, rule, fault):
-    with refused(fault):
-        prepare(csv(a=lambda i: i, c=lambda i: "xy"[i % 2], y=lambda i: i % 2), rules=rule)
+def test_a_rule_that_does_not_suit_the_column_is_refused_with_one_that_does(prepare, refused, rule, fault, fix):
+    text = csv(a=lambda i: i, c=lambda i: "xy"[i % 2], d=lambda i: "2024-01-05", y=lambda i: i % 2)
+    with refused(fault, fix):
+        prepare(text, rules=rule)
 
 
 def test_a_target_that_does_not_suit_the_task_is_refused(prepare, refused):
@@ -100,6 +119,23 @@ def test_one_class_and_classes_that_training_never_saw_are_refused(prepare, refu
         prepare(csv(a=lambda i: i, y=lambda i: "only"))
     with refused("holds classes of 'y' that train does not"):
         prepare(csv(400, a=lambda i: i, y=lambda i: f"c{i // 2}" if i < 60 else "x"))
+
+
+def test_a_class_that_no_metric_judges_is_noted(pipeline):
+    labels = {"train": ["x", "z", "w"], "validation": ["x", "w"], "test": ["x"]}
+    parts = {name: pa.table({"y": values}) for name, values in labels.items()}
+    task = pipeline.config.Task(name="classification", metric="accuracy", slices=[], bootstrap=BOOTSTRAP)
+    notes = []
+    pipeline.prepare._check_classes(parts, "y", task, pipeline.config.Split(**ROW), notes)
+    assert [note.partition(":")[0] for note in notes] == [
+        "class 'w' of 'y' has 2 rows, none of them in test",
+        "class 'z' of 'y' has 1 row, none of them in test",
+    ]
+
+
+def test_a_target_of_text_says_how_to_see_what_is_no_number(prepare, refused):
+    with refused("is a category, not a number", "`y: number` below `types`"):
+        prepare(csv(a=lambda i: i, y=lambda i: i if i % 3 else "?"), task="regression")
 
 
 def test_nothing_to_predict_from_is_refused(prepare, refused):

@@ -1,8 +1,10 @@
 """The registry: what git's tags say, in any order, by any hand."""
 
+import contextlib
 import datetime as dt
 import os
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -191,3 +193,65 @@ def test_a_name_that_is_no_utf8_is_shown_and_can_release(repository, versions):
     git.publish({"m@v1.1.0": tag}, None)
     known = versions.registry.read(git, "m")
     assert known.versions["v1.1.0"].by.startswith("J")
+
+
+# --- a roll-back, where nothing else can be had ---
+
+
+@pytest.fixture
+def burning(repository, versions, monkeypatch):
+    """Return a function that rolls back from v3.0.0, in a project whose versions come back or fail as it is told."""
+    git, run = repository
+    for counter, number in enumerate(("v1.0.0", "v2.0.0", "v3.0.0"), 1):
+        release(run, number)
+        move(run, "prod", counter, number, project=versions.project)
+    project = SimpleNamespace(
+        git=git,
+        name="m",
+        root=git.root,
+        lock=contextlib.nullcontext,
+        registry=lambda: versions.registry.read(git, "m"),
+        rules=lambda _: {},
+        records=lambda *_, **__: {},
+    )
+
+    def roll_back(faults=(), warning=None, to=None):
+        def materialise(_, version, __):
+            if version.name in dict(faults):
+                raise dict(faults)[version.name]
+            where = git.root / version.name
+            return SimpleNamespace(version=version, checks=("proven",), folder=where, python="python")
+
+        monkeypatch.setattr(versions.restore, "materialise", materialise)
+        monkeypatch.setattr(versions.promote, "_warning", lambda *_: warning)
+        return versions.promote.rollback(project, "prod", "it burns", to)
+
+    return roll_back
+
+
+def test_a_roll_back_says_what_callers_may_meet_and_the_tag_keeps_it(burning, repository, versions):
+    done = burning(warning="WARNING: it needs a column")
+    assert (done.target, done.notes) == ("v2.0.0", ("WARNING: it needs a column",))
+    event = versions.registry.read(repository[0], "m").events["prod"][-1]
+    assert (event.checks, event.notes, event.forced) == (("proven",), ("WARNING: it needs a column",), False)
+
+
+def test_a_version_whose_tag_is_gone_stops_no_roll_back(burning, repository):
+    _, run = repository
+    run("tag", "-d", "m@v2.0.0")
+    assert burning().target == "v1.0.0"
+
+
+def test_what_is_away_is_not_passed_over_and_the_fix_names_another(burning, versions, refused):
+    away = versions.promote.UnavailableError("no index", "why", "reconnect")
+    with refused("no index", "reconnect", "--stage prod --to v1.0.0 --reason"):
+        burning({"v2.0.0": away})
+    with refused("no index", "reconnect", "--to v2.0.0"):
+        burning({"v1.0.0": away}, to="v1.0.0")
+
+
+def test_where_no_version_comes_back_each_is_named_with_its_fault(burning, versions, refused):
+    lost, broken = (versions.promote.ProjectError(what, "why", "fix") for what in ("it is lost", "it is broken"))
+    with refused("it is broken", "v2.0.0 was passed over: it is lost"):
+        burning({"v2.0.0": lost, "v1.0.0": broken})
+    assert burning({"v2.0.0": lost}).notes == ("v2.0.0 was passed over: it is lost",)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from conftest import PACKAGE, ROOT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 # --- the record ---
@@ -59,6 +61,42 @@ def test_a_new_or_retyped_column_may_break_a_request_and_a_dropped_one_may_not(v
     assert "'c' is needed" in versions.interface.breaks(old, interface({"a": "number", "c": "number"}))[0]
     assert "is a date, it was a number" in versions.interface.breaks(old, interface({"a": "date"}))[0]
     assert "predicts 'z'" in versions.interface.breaks(old, interface({"a": "number"}, target="z"))[0]
+
+
+def test_a_new_major_number_names_what_changed(versions, monkeypatch):
+    old = interface(dict.fromkeys("abcdefg", "number"))
+    pair = iter([old, interface({"c": "number", "d": "number", "e": "number", "f": "number", "g": "number"})])
+    monkeypatch.setattr(versions.interface, "of", lambda *_: next(pair))
+    gone = "column 'a' is no longer taken; column 'b' is no longer taken"
+    assert versions.interface.bump(None, None, None) == ("major", gone)
+    pair = iter([old, interface({"g": "number"})])
+    assert versions.interface.bump(None, None, None)[1].endswith("; and 1 more change")
+
+
+@pytest.mark.parametrize(
+    ("new", "words"),
+    [
+        (interface({"a": "number"}), None),
+        (interface({"a": "number", "b": "number", "c": "number"}), "the new column 'b' is needed; the new column 'c'"),
+        (interface({"a": "number"}, classes=("a", "c")), "class 'b' is gone; class 'c' is new"),
+        (interface({"a": "number"}, target="z"), "it predicts 'z', not 'y'"),
+    ],
+)
+def test_a_roll_back_goes_on_and_warns_of_what_callers_may_meet(versions, monkeypatch, new, words):
+    release = SimpleNamespace(version=SimpleNamespace(name="v1.0.0"))
+    monkeypatch.setattr(versions.promote, "_interfaces", lambda *_: (interface({"a": "number"}), new))
+    warning = versions.promote._warning(None, None, release, "prod", "v2.0.0")
+    if words is None:
+        assert warning is None
+    else:
+        assert warning.startswith("WARNING: v1.0.0 may not serve every request that v2.0.0 served: ")
+        assert words in warning
+
+
+def test_what_cannot_be_reached_names_the_versions_to_choose_instead(versions):
+    said = versions.promote._or_choose("prod", ["v1.1.0", "v1.0.0"])
+    assert 'model rollback --stage prod --to v1.1.0 (or v1.0.0) --reason "why"' in said
+    assert versions.promote._or_choose("prod", []) == ""
 
 
 def test_columns_types_and_classes_are_the_interface(versions):
@@ -126,6 +164,97 @@ def test_no_worse_is_a_share_of_the_live_value(versions, metric, theirs, differe
 def test_a_metric_that_one_of_them_does_not_have_fails(versions):
     judge = versions.gate.Judge("value")
     assert not versions.gate._difference(judge, None, "log_loss", 0.1, "v1.0.0", "x").passed
+
+
+def compared(rows_of, metric="accuracy", difference=0.0, **more):
+    pair = {"ours": value(0.8), "theirs": value(0.8), "difference": value(difference)}
+    slices = {
+        name: {"rows": rows, **({"metrics": {metric: pair}} if rows >= 5 else {})} for name, rows in rows_of.items()
+    }
+    return {"slices": {"shop": slices}, "metrics": {}, "refused": {}, "smallest": 5, **more}
+
+
+def judged(versions, found, metric="accuracy"):
+    rules = {"no_worse": {}, "slices_no_worse": {"shop": {metric: 0.1}}}
+    return versions.gate._no_worse(versions.gate.Judge("value"), found, rules, "v1.0.0")
+
+
+def test_each_value_is_judged_or_the_verdict_names_it_with_its_rows(versions):
+    found = {rule.rule: rule for rule in judged(versions, compared({"a": 40, "b": 4, "c": 1, "d": 0}))}
+    assert list(found) == [
+        "test accuracy where shop is a", "slice where shop is b", "slice where shop is c", "slice where shop is d"
+    ]  # fmt: skip
+    assert [rule.found for rule in found.values()][1:] == [
+        "4 test rows: not judged", "1 test row: not judged", "0 test rows: not judged"
+    ]  # fmt: skip
+    assert all(rule.passed for rule in found.values())
+
+
+def test_what_the_rows_give_no_value_is_not_judged_and_what_a_model_does_not_give_fails(versions):
+    found = compared({"a": 9, "b": 9})
+    nothing = {"value": None, "low": None, "high": None}
+    found["slices"]["shop"]["a"]["metrics"]["accuracy"] = dict.fromkeys(("ours", "theirs", "difference"), nothing)
+    one, other = judged(versions, found)
+    assert (one.found, one.passed, other.passed) == ("no value for these 9 test rows: not judged", True, True)
+    assert not any(rule.passed for rule in judged(versions, compared({"a": 9}), metric="log_loss"))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        compared({"a": 3, "b": 0}),
+        compared({}),
+        {**compared({}), "refused": {"shop": "60 different numbers, too many to look at one by one"}},
+    ],
+)
+def test_a_column_of_which_nothing_can_be_judged_does_not_pass(versions, found):
+    assert not all(rule.passed for rule in judged(versions, found))
+
+
+@given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400), st.integers(1, 200))
+@settings(max_examples=20, deadline=None)
+def test_rules_of_any_number_of_values_fit_into_a_record_and_none_is_lost(versions, good, bad, rare, length):
+    found = compared({f"{'g' * length}{n}": 9 for n in range(good)} | {f"{'r' * length}{n}": 2 for n in range(rare)})
+    worse = compared({f"{'b' * length}{n}": 9 for n in range(bad)}, difference=-0.5)
+    found["slices"]["shop"] |= worse["slices"]["shop"]
+    rules = judged(versions, found)
+    text = versions.record.canonical([rule.model_dump() for rule in rules])
+    assert len(text) < versions.gate.RULES_BYTES + 2000
+    counted = {True: 0, False: 0}
+    for rule in rules:
+        if rule.rule.startswith("slices of"):
+            continue
+        other = re.search(r": (\d+) other value", rule.rule)
+        counted[rule.passed] += int(other[1]) if other else 1
+    assert counted == {True: good + rare, False: bad}
+    if bad:
+        assert not rules[0].passed or not rules[-1].passed
+
+
+# --- how rows differ ---
+
+
+def test_the_difference_of_two_tables_in_words(versions):
+    def difference(**more):
+        plain = {
+            "rows": (5, 5), "compared": 3, "come": (), "gone": (), "retyped": {}, "added": 0, "removed": 0,
+            "changed": None, "several": 0,
+        }  # fmt: skip
+        return versions.tables.Difference(**{**plain, **more})
+
+    assert difference(gone=("year",)).same
+    assert difference(gone=("year",)).columns() == ", without year"
+    assert not difference(added=1).same
+    assert difference(added=1, changed=2).others() == "3 of 5"
+    assert difference(added=50, changed=0, several=1).sentences() == ["50 added, 0 removed, 0 changed"]
+    assert difference(added=2, removed=1, changed=0, several=1).sentences() == [
+        "2 added, 1 removed, 0 changed",
+        "1 id stands for several rows or for none: there, a changed row is one removed and one added",
+    ]
+    assert difference(come=("a", "b"), retyped={"zip": ("number", "category")}).sentences()[1] == (
+        "compared by the columns that both have (with the new a, b, zip was a number and is a category)"
+    )
+    assert "not compared" in difference(compared=0, come=("a",), gone=("b",)).sentences()[0]
 
 
 # --- YAML in place ---

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from . import screens
-from .errors import ProjectError
+from .errors import ProjectError, counted
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -125,16 +125,13 @@ def rollback(
     stage: Annotated[str, typer.Option(help="The stage.")] = "prod",
     to: Annotated[str | None, typer.Option(help="A version that was live before.", metavar="VERSION")] = None,
     reason: Reason = "",
-    force: Annotated[
-        bool, typer.Option("--force", help="Even if it may not serve the requests that the live one serves.")
-    ] = False,
     json: Json = False,
 ) -> None:
     """Put the last good version back that was live before; needs --reason."""
     from .versions import promote as module
 
     with screens.working() as say:
-        done = module.rollback(project(), stage, reason, to, force, say)
+        done = module.rollback(project(), stage, reason, to, say)
     screens.moved(done, json)
 
 
@@ -211,7 +208,7 @@ def verify(
         chosen = list(registry.versions.values()) if every else [registry.get(version)]
     results = []
     with screens.working() as say:
-        tick = say(f"verifying {len(chosen)} version{'s' * (len(chosen) != 1)}", None if remote else len(chosen))
+        tick = say(f"verifying {counted(len(chosen), 'version')}", None if remote else len(chosen))
         for result in module.drill(found, chosen, registry, say) if remote else module.verify(found, chosen, registry):
             results.append(result)
             tick()

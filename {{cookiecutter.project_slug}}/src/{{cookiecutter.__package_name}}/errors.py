@@ -1,4 +1,4 @@
-"""The one exception for faults that a user can mend."""
+"""The one exception for faults that a user can mend, and how messages count."""
 
 
 class ProjectError(Exception):
@@ -28,3 +28,8 @@ class MissingError(ProjectError):
 
 class UnavailableError(ProjectError):
     """What is needed is busy or does not answer now; later it may."""
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: `1 row`, `2 rows`, `2 classes`."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

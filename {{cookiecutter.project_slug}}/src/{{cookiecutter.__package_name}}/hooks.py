@@ -103,10 +103,10 @@ def pipeline() -> Iterator[ProjectError]:
     stale = checks.stale_params(here)
     if stale:
         yield ProjectError(
-            stale,
+            stale.what,
             "every stage reads params.yaml, and a version is explained by conf/",
-            "dvc repro (dvc repro compose trains nothing), then git add params.yaml environment.json dvc.lock;\n"
-            "       to keep an experiment's values: model adopt EXP",
+            f"{stale.fix}\n"
+            "       (the stage compose alone trains nothing); then git add params.yaml environment.json dvc.lock",
         )
     if not lock.exists():
         return

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .errors import ProjectError
+from .errors import ProjectError, counted
+from .times import day, minute, utc
 
 if TYPE_CHECKING:
     from .versions.adopt import Adopted
@@ -93,14 +94,14 @@ def reported(done: "Report", as_json: bool) -> None:
         json(dataclasses.asdict(done) | {"verdict": done.verdict.model_dump()})
         return
     verdict(done.verdict, as_json=False)
-    print(f"\nwritten: {done.page}, with {len(done.images)} images beside it")
+    print(f"\nwritten: {done.page}, with {counted(len(done.images), 'image')} beside it")
 
 
 def materialised(done: "Release", as_json: bool) -> None:
     if as_json:
         json({"version": done.version.name, "folder": done.folder, "python": done.python, "checks": done.checks})
         return
-    print(f"{done.version.name}: {done.folder}")
+    print(f"{done.version.name}: {done.folder}\n  {its_python(done.python)}")
     for check in done.checks:
         print(f"  checked: {check}")
 
@@ -120,12 +121,18 @@ def released(done: "Released", as_json: bool) -> None:
         return
     verdict(done.verdict, as_json=False)
     print(f"\n{done.version}: {done.reason}")
-    print(f"{done.objects} objects seen in the DVC remote, {done.sent} of them sent now")
-    print(f"tag pushed to {done.remote}" if done.remote else "tag made in this clone")
+    print(f"{counted(done.objects, 'object')} seen in the DVC remote, {done.sent} of them sent now")
+    print(f"tag {done.tag}, " + (f"pushed to {done.remote}" if done.remote else "only in this clone"))
     for note in done.notes:
         print(f"note: {note}")
     if not any("will refuse" in note for note in done.notes):
         print(f"\nnext: model promote {done.version} --to prod")
+    print(f"the record: model show {done.version}; what git has: git show {done.tag}")
+
+
+def its_python(python: str) -> str:
+    """Say how code is run in a release directory; `uv run` would make an environment there."""
+    return f"its Python: PYTHONPATH=src {python}   (there; not uv run, which installs another environment)"
 
 
 def moved(done: "Moved", as_json: bool) -> None:
@@ -134,13 +141,13 @@ def moved(done: "Moved", as_json: bool) -> None:
         return
     was = f", was {done.source}" if done.source else ""
     print(f"{done.stage}: {done.target} is live{was}")
+    for note in done.notes:
+        print(colour(f"  note: {note}", "31"))
     for check in done.checks:
         print(f"  checked: {check}")
-    for note in done.notes:
-        print(f"  note: {note}")
     if done.kind == "rollback":
         print(f"  {done.source} is quarantined: it comes back only with model promote --force --reason")
-    print(f"  release directory: {done.folder}")
+    print(f"  release directory: {done.folder}\n  {its_python(done.python)}")
     print(
         f"  tag: {done.tag}, "
         + (f"pushed to {done.remote}" if done.remote else "only in this clone: there is no git remote")
@@ -159,10 +166,8 @@ def history(entries: "list[Entry]", as_json: bool) -> None:
         where = (
             "" if entry.stage is None else f"{entry.stage}: {entry.source or 'nothing'} -> {entry.version or 'nothing'}"
         )
-        rows.append(
-            (f"{entry.at:%Y-%m-%d %H:%M}", entry.what, where or str(entry.version), person(entry.by), entry.why)
-        )
-    table(("when", "what", "version", "who", "why"), rows)
+        rows.append((minute(entry.at), entry.what, where or str(entry.version), person(entry.by), entry.why))
+    table(("when (UTC)", "what", "version", "who", "why"), rows)
 
 
 def audit(lines: "list[Line]", as_json: bool) -> None:
@@ -174,16 +179,18 @@ def audit(lines: "list[Line]", as_json: bool) -> None:
         return
     rows = []
     for line in lines:
-        when = f"{line.at:%Y-%m-%d %H:%M}" if line.at else ""
+        when = minute(line.at) if line.at else ""
         what = f"{line.what}, forced" if line.forced else line.what
         version = f"{line.stage}: {line.source or 'nothing'} -> {line.version or 'nothing'}" if line.stage else ""
         trained = "trained on " if line.what == "release" and line.host else ""
         where = line.job or f"{trained}{line.host or ''}"
         signed = {"good": f"by {line.signer}", "none": "no"}.get(line.signature, line.signature)
         rows.append((when, what, version or line.version or line.tag, person(line.by), where, signed, line.why))
-    table(("when", "what", "version", "who", "where", "signed", "why"), rows)
+    table(("when (UTC)", "what", "version", "who", "where", "signed", "why"), rows)
     found = [(line.tag, finding) for line in lines for finding in line.findings]
-    print(f"\n{len(lines)} tags, " + (f"{len(found)} findings:" if found else "all fit each other"))
+    print(
+        f"\n{counted(len(lines), 'tag')}, " + (f"{counted(len(found), 'finding')}:" if found else "all fit each other")
+    )
     for tag, finding in found:
         print(f"  - {tag}: {finding}")
     if found:
@@ -196,16 +203,16 @@ def person(who: str) -> str:
 
 
 def period(found: "Period") -> str:
-    until = f"{found.until:%Y-%m-%d %H:%M}" if found.until else "now"
+    until = utc(found.until) if found.until else "now"
     why = f": {found.reason}" if found.reason else ""
-    return f"{found.stage}, {found.since:%Y-%m-%d %H:%M} to {until}, by {found.by}{why}"
+    return f"{found.stage}, {utc(found.since)} to {until}, by {found.by}{why}"
 
 
 def show(kept: "Record", version: "Version", registry: "Registry", as_json: bool) -> None:
     if as_json:
         json({"tag": version.tag, "tagger": version.by, "at": version.at.isoformat(), **kept.as_dict()})
         return
-    from .versions.card import interval
+    from .versions import card
 
     stages = registry.stages_of(version.name)
     trained, environment, gate = kept.governance.trained, kept.environment, kept.governance.gate
@@ -219,21 +226,22 @@ def show(kept: "Record", version: "Version", registry: "Registry", as_json: bool
     facts = [
         ("live in", ", ".join(stages) or "no stage"),
         ("quarantined", ", ".join(f"{s}: {e.reason}" for s, e in registry.quarantined_by(version.name).items())),
-        ("pruned", f"{note.at:%Y-%m-%d} by {note.by}: it cannot be restored" if note else ""),
-        ("released", f"{version.at:%Y-%m-%d %H:%M} by {version.by}"),
+        ("pruned", f"{day(note.at)} by {note.by}: it cannot be restored" if note else ""),
+        ("released", f"{utc(version.at)} by {version.by}"),
         ("follows", parent.version if parent else "nothing: the first version"),
         ("model", f"{kept.model.path}, {kept.model.bytes:,} bytes, sha256 {kept.model.sha256[:16]}"),
         ("commit", f"{kept.code.commit[:12]} by {kept.governance.author}"),
-        *(("data", f"{i.path}: {i.files} files, {i.rows} rows, md5 {i.md5[:12]}") for i in kept.data.inputs),
+        *(("data", f"{i.path}: {card.contents(i)}, md5 {i.md5[:12]}") for i in kept.data.inputs),
         ("rows", ", ".join(f"{name} {split.rows}" for name, split in kept.data.splits.items())),
         ("choices", ", ".join(f"{group}: {name}" for group, name in kept.params.choices.items())),
         (
             "environment",
-            f"Python {environment.python}, {len(environment.packages)} packages, {environment.threads} threads",
+            f"Python {environment.python}, {counted(len(environment.packages), 'package')}, "
+            f"{counted(environment.threads, 'thread')}",
         ),
         ("", f"{environment.platform or 'platform not known'}; {environment.blas or 'BLAS not known'}"),
         ("trained", made),
-        ("takes", f"{kept.interface.inputs.count} columns; gives {kept.interface.output['name']}"),
+        ("takes", f"{counted(kept.interface.inputs.count, 'column')}; gives {kept.interface.output['name']}"),
         (
             "gate",
             f"{gate.name}: {'passed' if gate.passed else 'not passed'}, against {gate.against or 'no live version'}",
@@ -244,7 +252,7 @@ def show(kept: "Record", version: "Version", registry: "Registry", as_json: bool
             print(f"  {name:<12} {text}")
     print()
     parts = kept.metrics.values
-    rows = [(name, *(interval(part[name]) for part in parts.values())) for name in parts["test"]]
+    rows = [(name, *(card.interval(part[name]) for part in parts.values())) for name in parts["test"]]
     table(("metric", *parts), rows)
 
 
@@ -263,7 +271,7 @@ def verified(results: "list[Verified]", as_json: bool) -> None:
         return
     for result in results:
         count = len(result.faults)
-        found = f"{count} fault{'s' * (count != 1)}" if count else "pruned" if result.pruned else "sound"
+        found = counted(count, "fault") if count else "pruned" if result.pruned else "sound"
         print(f"{result.version}: {found}")
         for what in result.proven if len(results) == 1 or not result.sound else ():
             print(f"  checked: {what}")
@@ -282,7 +290,8 @@ def reproduced(found: "Comparison", as_json: bool) -> None:
     ]
     table(("", "output", "md5", "md5 now"), rows)
     if found.identical:
-        many = f"all {len(found.outputs)} outputs" if len(found.outputs) > 1 else found.outputs[0][0]
+        outputs = found.outputs
+        many = f"all {len(outputs)} outputs" if len(outputs) > 1 else outputs[0][0]
         print(f"{found.version}: identical, {many}")
         return
     print(f"{found.version}: {found.first_difference} differs first, made by {found.stage}")
@@ -326,7 +335,8 @@ def pushed(results: "list[Pushed]", as_json: bool) -> None:
         elif result.pruned:
             print(f"{result.version}: pruned")
         else:
-            print(f"{result.version}: {result.objects} objects seen in the DVC remote, {result.sent} of them sent now")
+            seen = f"{counted(result.objects, 'object')} seen in the DVC remote"
+            print(f"{result.version}: {seen}, {result.sent} of them sent now")
 
 
 def pruned(plan: "Plan", as_json: bool) -> None:
@@ -336,7 +346,7 @@ def pruned(plan: "Plan", as_json: bool) -> None:
     rows = [
         (
             f.version,
-            f"{f.at:%Y-%m-%d}",
+            day(f.at),
             ", ".join(f.kept_by) or (("went" if plan.done else "goes") if f.objects else "nothing; it has no more"),
             *((str(f.objects), size(f.bytes)) if f.objects else ("", "")),
         )
@@ -350,16 +360,19 @@ def pruned(plan: "Plan", as_json: bool) -> None:
     for note in plan.notes:
         print(f"note: {note}")
     if plan.sent_back:
-        print(f"{plan.sent_back} objects that kept versions need were not in the remote, and were sent")
+        print(f"sent {counted(plan.sent_back, 'object')} that kept versions need and the remote did not have")
     if plan.lost:
         print(
-            f"FAULT: {plan.lost} objects that kept versions need are neither in the remote nor here\n"
+            f"FAULT: neither the remote nor this clone has {counted(plan.lost, 'object')} that kept versions need\n"
             "  fix: model push --all in a clone that has them (model verify --all --remote names them)"
         )
     if plan.done:
-        print(f"deleted {len(plan.objects)} objects" + (f"; the history says so: {plan.tag}" if plan.tag else ""))
+        print(
+            f"deleted {counted(len(plan.objects), 'object')}"
+            + (f"; the history says so: {plan.tag}" if plan.tag else "")
+        )
     elif plan.objects:
-        print(f"nothing was deleted; to delete {len(plan.objects)} objects: model prune --yes --reason WHY")
+        print(f"nothing was deleted; to delete {counted(len(plan.objects), 'object')}: model prune --yes --reason WHY")
     else:
         print(
             "nothing is stored for released versions alone that no rule keeps"
@@ -390,9 +403,7 @@ def status(found: "Status", as_json: bool) -> None:
         event = live.event
         older = f" and {len(live.newer) - 3} before" if len(live.newer) > 3 else ""
         newer = f"; newer: {', '.join(live.newer[-3:])}{older}" if live.newer else ""
-        since = f"since {event.at:%Y-%m-%d %H:%M} by {person(event.by)}" + (
-            f" ({event.reason})" if event.reason else ""
-        )
+        since = f"since {utc(event.at)} by {person(event.by)}" + (f" ({event.reason})" if event.reason else "")
         print(f"  {live.stage}: {live.version or 'nothing'} {since}{newer}")
     if not found.problems:
         print("nothing is wrong")

@@ -15,8 +15,11 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import ProjectError
+from . import inputs
 
 PARAMS_FILE = Path("params.yaml")
+#: Stands where a message names a file, for what no file of conf/ says.
+OVERRIDES = Path("the -S of `dvc exp run`")
 NEW_KEYS = "\n       (a key that came with an update of the template: its CHANGELOG.md says what to write)"
 
 #: scikit-learn's histograms have 255 bins: one for each category.
@@ -46,6 +49,13 @@ def _strptime_format(value: str | None) -> str | None:
     return value
 
 
+def _separator(value: str | None) -> str | None:
+    """Refuse what no reader of CSV takes as the separator."""
+    if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n\0'):
+        raise ValueError("not one ASCII character, such as ; or a tab")
+    return value
+
+
 Date = Annotated[dt.date, BeforeValidator(_as_date)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -55,14 +65,25 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    def __getattribute__(self, name: str) -> Any:
+        """Note which keys a stage asks for: they must stand in its `params`."""
+        block = BLOCKS.get(type(self))
+        if block and name in type(self).model_fields:
+            inputs.asked_for(f"{block}.{name}")
+        return super().__getattribute__(name)
+
+
+#: The key of each block of `params.yaml`, by its class.
+BLOCKS: dict[type, str] = {}
+
 
 class Rule(Strict):
     """What every value of one column must satisfy; a broken rule stops `prepare`."""
 
     required: bool = False
-    min: float | None = None
-    max: float | None = None
-    values: list[str] | None = None
+    min: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    max: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    values: Annotated[list[str | bool], Field(min_length=1)] | None = None
 
 
 class Data(Strict):
@@ -71,16 +92,16 @@ class Data(Strict):
     name: str
     path: str
     target: str
-    id: list[str]
-    leave_out: list[str]
-    types: dict[str, ColumnType]
-    rules: dict[str, Rule]
-    rows_without_target: Literal["drop", "refuse"]
-    missing: list[str]
-    encoding: str
-    separator: Annotated[str, Field(min_length=1, max_length=1)] | None
-    decimal: Literal[".", ","]
-    date_format: Annotated[str | None, AfterValidator(_strptime_format)]
+    id: list[str] = []
+    leave_out: list[str] = []
+    types: dict[str, ColumnType] = {}
+    rules: dict[str, Rule] = {}
+    rows_without_target: Literal["drop", "refuse"] = "drop"
+    missing: list[str] = ["NA", "N/A", "NaN", "nan", "null", "None"]
+    encoding: str = "utf-8"
+    separator: Annotated[str | None, AfterValidator(_separator)] = None
+    decimal: Literal[".", ","] = "."
+    date_format: Annotated[str | None, AfterValidator(_strptime_format)] = None
 
     @model_validator(mode="after")
     def _target_is_a_feature_of_nothing(self) -> "Data":
@@ -257,6 +278,18 @@ class Config(Rules):
     retention: Retention
     retraining: Retraining
 
+    @model_validator(mode="after")
+    def _split_suits_the_task(self) -> "Config":
+        if self.split.by == "stratified" and self.task.name != "classification":
+            raise ValueError(
+                f"split: {self.split.name} has shares within each class, and a {self.task.name} has no classes; "
+                "choose split: row, group or time"
+            )
+        return self
+
+
+BLOCKS |= {field.annotation: key for key, field in Config.model_fields.items() if isinstance(field.annotation, type)}
+
 
 def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> Config:
     """Check composed values against the schema.
@@ -286,15 +319,25 @@ def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> 
 def _in_words(files: tuple[Path, ...]) -> Iterator[None]:
     """Name each fault of values with its key and the file that holds it."""
     try:
-        yield
+        with inputs.unheard():
+            yield
     except ValidationError as error:
         faults = [_sentence(fault, files) for fault in error.errors()]
         lacking = any(fault["type"] == "missing" for fault in error.errors())
         raise ProjectError(
             "The configuration is not valid:\n" + "\n".join(f"  - {fault}" for fault in faults),
             "a key that no stage reads, or a value of the wrong type, would change nothing or the wrong thing",
-            "correct the files named above, then run the same command again" + (NEW_KEYS if lacking else ""),
+            _fix(files) + (NEW_KEYS if lacking else ""),
         ) from None
+
+
+def _fix(files: tuple[Path, ...]) -> str:
+    """Return where to correct a value: nobody may edit what is composed."""
+    if OVERRIDES in files:
+        return f"correct {OVERRIDES}, or the files named above, then run the same command again"
+    if PARAMS_FILE in files and Path("conf/config.yaml").exists():
+        return f"{PARAMS_FILE} is made from conf/: correct the files there, then dvc repro"
+    return "correct the files named above, then run the same command again"
 
 
 def read_params(path: Path = PARAMS_FILE) -> Config:
@@ -318,7 +361,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ProjectError(f"{path} is missing", "every stage reads it", "dvc repro") from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{path} is not valid YAML: {error}", "it cannot be read", f"correct {path}") from None
+        fixes = {"params.yaml": f"rm {path} && dvc repro", "dvc.lock": f"git checkout HEAD -- {path}, then dvc repro"}
+        fix = fixes.get(path.name, "") if Path("conf/config.yaml").exists() else ""
+        raise ProjectError(
+            f"{path} is not valid YAML: {error}", "it cannot be read", fix or f"correct {path}"
+        ) from None
     if not isinstance(values, dict):
         raise ProjectError(f"{path} holds no keys", "every stage reads them", f"rm {path} && dvc repro")
     return values
@@ -327,8 +374,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _sentence(fault: Any, files: tuple[Path, ...]) -> str:
     """Put one fault of pydantic's into words: key, file, reason, nearest right name."""
     location = [str(part) for part in fault["loc"]]
-    key = ".".join(location) or "the whole configuration"
-    file = _file_of(location, files)
+    key = ".".join(location)
+    file = file_of([part for part in location if part != "[key]"], files, fault["input"])
     if fault["type"] == "extra_forbidden":
         known = _fields_at(location[:-1])
         return f"{key} in {file} is not a known key{nearest(location[-1], known)}"
@@ -336,7 +383,9 @@ def _sentence(fault: Any, files: tuple[Path, ...]) -> str:
         return f"{key} is missing in {file}{_to_choose(key, file)}"
     reason = str(fault["msg"]).removeprefix("Value error, ")
     value = "" if isinstance(fault["input"], dict | BaseModel) else f" (found {fault['input']!r})"
-    return f"{key} in {file}: {reason[:1].lower()}{reason[1:]}{value}"
+    if fault["type"] == "string_type" and isinstance(fault["input"], bool | int | float):
+        value += f'; in quotes it is a text: "{fault["input"]}"'
+    return f"{key} in {file}: {reason[:1].lower()}{reason[1:]}{value}" if key else f"{file}: {reason}"
 
 
 def _to_choose(key: str, file: Path) -> str:
@@ -366,13 +415,16 @@ def _fields_at(location: list[str]) -> list[str]:
     return list(block.model_fields) if isinstance(block, type) and issubclass(block, BaseModel) else []
 
 
-def _file_of(location: list[str], files: tuple[Path, ...]) -> Path:
-    """Return the file that decides a key: the first that holds it, else the group's own."""
+def file_of(location: list[str], files: tuple[Path, ...], value: Any) -> Path:
+    """Return the file that decides a key: the first that holds it, else the group's own.
+
+    In an experiment a file that holds another value does not decide: the run's override does.
+    """
     for file in files:
         try:
             values: Any = read_yaml(file)
         except ProjectError:
-            continue  # an empty file holds no key
+            continue  # an empty file holds no key; an override is no file
         group = file.parent.name
         path = location[1:] if location[:1] == [group] else location
         if location[:1] != [group] and group not in ("conf", "experiment", ""):
@@ -382,6 +434,9 @@ def _file_of(location: list[str], files: tuple[Path, ...]) -> Path:
                 break
             values = values[part]
         else:
-            return file
+            if OVERRIDES not in files or values == value:
+                return file
+    if OVERRIDES in files and location:
+        return OVERRIDES
     contents = next((file for file in files if file.name == "config.yaml"), files[0])
     return next((file for file in files if location and file.parent.name == location[0]), contents)

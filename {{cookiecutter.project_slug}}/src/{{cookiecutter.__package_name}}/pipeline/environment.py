@@ -8,7 +8,6 @@ which moves bytes but does not make them, changes nothing.
 
 import json
 import platform
-import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -19,15 +18,16 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from .. import packages
 from ..errors import ProjectError
-from . import stage
+from . import inputs, stage
 
 ENVIRONMENT_FILE = Path("environment.json")
 UV_LOCK = Path("uv.lock")
 PYPROJECT = Path("pyproject.toml")
 
 #: Runtime dependencies that run the pipeline but have no part in a model's bytes.
-TOOLS = frozenset({"dvc", "dvc-s3", "filelock", "rich", "ruamel-yaml-clib", "typer"})
+TOOLS = frozenset({"dvc", "dvc-s3", "filelock", "rich", "ruamel-yaml-clib", "typer", "wrapt"})
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Environment:
     python : str
         Minor version of the interpreter, such as `3.11`.
     packages : dict of str to str
-        Version by normalised package name; ` or ` joins the versions where a
-        lock file holds several, for different platforms.
+        Version by normalised package name, with its source where that is no
+        package index; ` or ` joins the versions where a lock file holds several,
+        for different platforms.
     """
 
     source: str
@@ -67,7 +68,7 @@ def locked_packages(lock: Path = UV_LOCK) -> dict[str, str]:
     by_name: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         by_name.setdefault(entry["name"], []).append(entry)
-    own = [e for e in entries if {"editable", "virtual"} & e.get("source", {}).keys()]
+    own = [entry for entry in entries if _local(entry) == "."]
     found: dict[str, str] = {}
     todo = [dependency for entry in own for dependency in entry.get("dependencies", [])]
     seen: set[tuple[str, str]] = set()
@@ -81,8 +82,42 @@ def locked_packages(lock: Path = UV_LOCK) -> dict[str, str]:
             for entry in by_name.get(name, []):
                 extras = entry.get("optional-dependencies", {})
                 todo.extend(extras.get(extra, []) if extra else entry.get("dependencies", []))
-            found[name] = " or ".join(sorted(entry["version"] for entry in by_name.get(name, []) if "version" in entry))
+            versions = [_noted(entry, lock.parent) for entry in by_name.get(name, []) if "version" in entry]
+            found[name] = " or ".join(sorted(versions))
     return dict(sorted(found.items()))
+
+
+def _local(entry: dict[str, Any]) -> str | None:
+    """Return the folder that an entry of `uv.lock` is built from, or None."""
+    source = entry.get("source", {})
+    return next((source[kind] for kind in ("editable", "virtual", "directory") if kind in source), None)
+
+
+def _noted(entry: dict[str, Any], base: Path) -> str:
+    """Return version and source of an entry of `uv.lock`; a package index is not named.
+
+    Source (format): `git = "URL?rev=NAME#COMMIT"`, `url` or `path` of a file whose
+    hash stands in `sdist` or `wheels`, or a folder.
+    """
+    source, version = entry.get("source", {}), entry["version"]
+    folder = _local(entry)
+    if folder is not None:
+        return packages.noted(version, packages.folder_source(folder, base / folder))
+    if "git" in source:
+        return packages.noted(version, packages.git_source(source["git"], source["git"].rpartition("#")[2]))
+    file = source.get("url") or source.get("path")
+    if file is None:
+        return str(version)
+    hashes = [part["hash"] for part in (entry.get("sdist"), *entry.get("wheels", [])) if part and "hash" in part]
+    return packages.noted(version, packages.file_source(file, hashes[0].rpartition(":")[2] if hashes else None))
+
+
+def local_folders(lock: Path = UV_LOCK) -> list[str]:
+    """Return the folders, beside the project itself, that `uv.lock` builds packages from."""
+    if not lock.exists():
+        return []
+    entries = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", [])
+    return sorted({folder for folder in map(_local, entries) if folder not in (None, ".")})
 
 
 def installed_packages(pyproject: Path = PYPROJECT) -> dict[str, str]:
@@ -98,12 +133,11 @@ def installed_packages(pyproject: Path = PYPROJECT) -> dict[str, str]:
             if name in TOOLS or (name, extra) in seen:
                 continue
             seen.add((name, extra))
-            try:
-                distribution = metadata.distribution(name)
-            except metadata.PackageNotFoundError:
+            installed = packages.installed(name)
+            if installed is None:
                 continue
-            found[name] = distribution.version
-            todo.extend(_needed(distribution.requires or [], extra))
+            found[name] = installed
+            todo.extend(_needed(metadata.requires(name) or [], extra))
     return dict(sorted(found.items()))
 
 
@@ -127,11 +161,14 @@ def write(path: Path = ENVIRONMENT_FILE) -> None:
     """Write `environment.json`, after a check that what is installed is what counts."""
     environment = describe()
     check(environment)
+    for folder in local_folders():
+        inputs.reads(folder)  # a dep of this stage, or a change in it would be seen by nobody
     path.write_text(json.dumps(asdict(environment), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     if environment.source == "installed":
         print(
             f"{path}: {UV_LOCK} locks no versions, so the {len(environment.packages)} installed ones count."
-            f"\n  `uv lock` fixes them for everybody; else type `dvc repro --force compose` after you changed one."
+            "\n  `uv lock` fixes them for everybody (with pip: `pip install uv && uv lock`), and a release needs it."
+            "\n  Else type `dvc repro --force compose` after you changed one."
         )
     else:
         print(f"{path}: {len(environment.packages)} runtime packages as {UV_LOCK} locks them")
@@ -157,13 +194,11 @@ def check(environment: Environment) -> None:
     wrong = [] if here == environment.python else [f"Python {here} runs, {environment.python} is noted"]
     installs = []
     for name, wanted in environment.packages.items():
-        try:
-            installed = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-        if wanted and _public(installed) not in map(_public, wanted.split(" or ")):
+        installed = packages.installed(name)
+        if installed is not None and packages.differs(wanted, installed):
             wrong.append(f"{name} {installed} is installed, {wanted} is noted")
-            installs.append(f"{name}=={wanted.split(' or ')[-1]}")
+            version, _, source = wanted.split(" or ")[-1].partition(" @ ")
+            installs.append(f"'{name} @ {source}'" if source else f"{name}=={version}")
     if wrong:
         pip = f"pip install {' '.join(installs)}" if installs else f"use Python {environment.python}"
         raise ProjectError(
@@ -174,11 +209,6 @@ def check(environment: Environment) -> None:
             + ("uv lock --upgrade && uv sync" if environment.source == UV_LOCK.name else "dvc repro --force compose")
             + " && dvc repro",
         )
-
-
-def _public(version: str) -> str:
-    """Drop a local build label such as `+cpu`, which lock files may or may not hold."""
-    return re.sub(r"\+.*$", "", version)
 
 
 if __name__ == "__main__":  # a stage of its own in a pipeline without `compose`

@@ -107,7 +107,7 @@ def build(arguments: dict[str, Any], file: str = "conf/model/") -> Any:
         raise ProjectError(
             f"{arguments['_target_']} cannot be built: {error.__cause__ or error}",
             f"{file} holds its arguments",
-            f"correct the arguments in {file}",
+            f"correct the arguments in {file} (in an experiment: its -S)",
         ) from error
 
 

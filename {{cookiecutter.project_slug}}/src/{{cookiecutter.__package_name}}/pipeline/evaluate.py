@@ -1,14 +1,18 @@
 """Stage `evaluate`: judge the model on rows that it was not trained on."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import columns, config, environment, interface, metrics, model_file, plots, predictions, stage
 from .columns import Column
 from .compute import pinned
@@ -18,9 +22,10 @@ PREPARED = Path("data/prepared")
 MODEL = Path("model")
 #: Two models are compared by what they answer to the same rows.
 PREDICTIONS = Path("predictions/test.parquet")
-#: A slice with fewer rows says nothing; more slices than this drown what matters.
+#: A slice with fewer rows says nothing.
 SMALLEST_SLICE_ROWS = 5
-MOST_SLICES = 20
+#: A report shows this many values of a column, the most frequent. A verdict has no such limit.
+MOST_SLICES = 50
 
 
 def score(model: Any, table: pd.DataFrame, table_columns: list[Column]) -> Classification | Regression:
@@ -78,7 +83,7 @@ def baseline(described: dict[str, Any], scores: Classification | Regression) -> 
 def evaluate(
     scores: Classification | Regression,
     dummy: Classification | Regression,
-    table: pd.DataFrame,
+    table: pa.Table,
     task: config.Task,
     seed: int,
 ) -> dict[str, Any]:
@@ -88,15 +93,27 @@ def evaluate(
     ----------
     scores, dummy : Classification or Regression
         Of the model and of the baseline, for the same rows.
-    table : DataFrame of shape (n_rows, n_columns)
+    table : pyarrow.Table of shape (n_rows, n_columns)
         The same rows, for the slices.
     task : Task
     seed : int
+
+    Returns
+    -------
+    dict
+        Ready for JSON. `not_in_slices` counts, for each column of the slices,
+        the values that have no metrics of their own, and their rows.
     """
     _check_slices(table, task)
-    by_slice = {
-        name: {value: (rows, scores.take(rows)) for value, rows in slices(table, name).items()} for name in task.slices
-    }
+    by_slice: dict[str, dict[str, tuple[NDArray[np.intp], Classification | Regression]]] = {}
+    not_in_slices = {}
+    for name in task.slices:
+        groups = slices(table[name])
+        shown = [value for value, rows in groups.items() if len(rows) >= SMALLEST_SLICE_ROWS][:MOST_SLICES]
+        by_slice[name] = {value: (groups[value], scores.take(groups[value])) for value in shown}
+        others = [len(rows) for value, rows in groups.items() if value not in by_slice[name]]
+        if others:
+            not_in_slices[name] = {"values": len(others), "rows": sum(others)}
     sign = -1 if task.metric in metrics.LOSSES else 1
 
     def measure(weights: Floats) -> dict[str, Any]:
@@ -121,28 +138,82 @@ def evaluate(
             }
         return measured
 
-    return {"rows": scores.n_rows, **metrics.intervals(scores.n_rows, measure, task.bootstrap, seed)}
+    found = {"rows": scores.n_rows, **metrics.intervals(scores.n_rows, measure, task.bootstrap, seed)}
+    return {**found, "not_in_slices": not_in_slices} if not_in_slices else found
 
 
-def _check_slices(table: pd.DataFrame, task: config.Task) -> None:
-    """Refuse a slice by a column that is not there."""
+def _check_slices(table: pa.Table, task: config.Task) -> None:
+    """Refuse a slice by a column that is not there, or by one that measures."""
     for name in task.slices:
-        if name not in table:
+        if name not in table.column_names:
             raise ProjectError(
-                f"conf/task/{task.name}.yaml: slices names {name!r}, which is not a feature or the target",
+                f"conf/task/{task.name}.yaml: slices names {name!r}, which is no column of the table",
                 "metrics are reported for each value of that column",
-                f"name one of: {', '.join(map(str, table.columns[:30]))}",
+                f"name one of: {', '.join(table.column_names[:30])}",
+            )
+        count = too_many(table[name])
+        if count:
+            raise ProjectError(
+                f"conf/task/{task.name}.yaml: slices names {name!r}, which holds {count}",
+                "metrics are reported for each value, and each of these stands for a few rows only",
+                f"add a column to the table that holds the range of {name} in words (such as '20 to 30'), list it in "
+                f"`leave_out` in conf/data/, and name it in `slices`\n       or, if {name} is a code: "
+                f"`{name}: category` below `types` in conf/data/",
             )
 
 
-def slices(table: pd.DataFrame, name: str) -> dict[str, NDArray[np.intp]]:
-    """Return the positions of the rows that have each frequent value of a column."""
-    text = table[name].astype(object).where(table[name].notna(), "(missing)").map(str)
-    counts = text.value_counts()
-    frequent = (
-        counts[counts >= SMALLEST_SLICE_ROWS].sort_index(kind="stable").sort_values(ascending=False, kind="stable")
-    )
-    return {value: np.flatnonzero(text == value) for value in frequent.index[:MOST_SLICES]}
+def too_many(values: pa.ChunkedArray) -> str | None:
+    """Return, of numbers or dates that are too many to look at one by one, how many they are."""
+    kind = "dates" if pa.types.is_temporal(values.type) else "numbers"
+    named = pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or pa.types.is_boolean(values.type)
+    count = 0 if named else pc.count_distinct(values).as_py()
+    return f"{count} different {kind}" if count > MOST_SLICES else None
+
+
+def slices(values: pa.ChunkedArray) -> dict[str, NDArray[np.intp]]:
+    """Return the positions of the rows that have each value of a column, the most frequent value first.
+
+    A value is named as people write it: `3` and not `3.0`, `true`, `2024-01-31`.
+    Missing values are a slice, too, which no text of the column is taken for.
+
+    Examples
+    --------
+    >>> slices(pa.chunked_array([["a", None, "a"]]))
+    {'a': array([0, 2]), '(missing)': array([1])}
+    """
+    if pa.types.is_floating(values.type):
+        values = pc.add(values, 0.0)  # minus zero is zero
+    encoded = values.combine_chunks().dictionary_encode(null_encoding="encode")
+    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    names = [None if value is None else _text(value) for value in encoded.dictionary.to_pylist()]
+    missing = "(missing)"
+    while missing in names:
+        missing = f"({missing})"
+    order = np.argsort(codes, kind="stable").astype(np.intp)
+    groups = np.split(order, np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]) if names else []
+    pairs = [(missing if name is None else name, rows) for name, rows in zip(names, groups, strict=True)]
+    return dict(sorted(pairs, key=lambda pair: (-len(pair[1]), pair[0])))
+
+
+def _text(value: Any) -> str:
+    """Return a value as text, another one for each value."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    if isinstance(value, datetime):
+        return value.isoformat().removesuffix("T00:00:00")
+    return str(value)
+
+
+def every_column(files: Iterable[Path], names: list[str] | None = None) -> pa.Table:
+    """Return the rows of a part with all columns (or those of the named ones that there are), for the model or not."""
+    columns_of: dict[str, pa.ChunkedArray] = {}
+    for file in files:
+        parquet = pq.ParquetFile(file)
+        part = parquet.read(names and [name for name in names if name in parquet.schema_arrow.names])
+        columns_of |= dict(zip(part.column_names, part.columns, strict=True))
+    return pa.table(columns_of)
 
 
 def headline(results: dict[str, dict[str, Any]], primary: str) -> dict[str, Any]:
@@ -194,7 +265,8 @@ def judge(
         with pinned(compute):
             judged[part] = score(model, table, table_columns)
         dummy = baseline(described, judged[part])
-        results[part] = evaluate(judged[part], dummy, table, task, compute.seed)
+        rows = every_column((path, prepared / "left_out" / path.name))
+        results[part] = evaluate(judged[part], dummy, rows, task, compute.seed)
     predictions.write(judged["test"], PREDICTIONS)
     level = {"level": task.bootstrap.level, "resamples": task.bootstrap.resamples}
     interface.write({"intervals": level, **results}, Path("evaluation.json"))
@@ -208,6 +280,12 @@ def main() -> None:
     plots.write(judged, Path("plots"))
     few = headline(results, params.task.metric)
     interface.write(few, Path("metrics.json"))
+    for part, result in results.items():
+        for name, others in result.get("not_in_slices", {}).items():
+            print(
+                f"{part}: {counted(others['values'], 'value')} of {name} ({counted(others['rows'], 'row')}) without "
+                f"metrics: fewer than {SMALLEST_SLICE_ROWS} rows each, or beyond the {MOST_SLICES} most frequent"
+            )
 
     name, test = params.task.metric, few["test"]
     if test.get(name) is None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas.api import types
 
-from . import columns, config, environment, interface
+from . import columns, config, environment, inputs, interface
 from .columns import Column
 from .compute import pinned
 from .evaluate import judge
@@ -35,16 +35,17 @@ def tables(parts: Mapping[str, pd.DataFrame], target: str, folder: Path) -> None
         An output of the stage. Where it is not `data/prepared`, `params.yaml`
         says so: `data: {prepared: FOLDER}`.
     """
+    inputs.expect_check()
     task = config.read_rules().task.name
     train = parts["train"]
     chosen = [Column(str(name), _kind(train[name]), "feature") for name in train.columns if name != target]
     chosen.append(Column(target, "category" if task == "classification" else "number", "target"))
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "left_out").mkdir(parents=True, exist_ok=True)
     for name, rows in parts.items():
         table = columns.frame(rows, chosen)
         columns.validate(table, chosen, f"{folder / name}.parquet")
         _to_parquet(pa.Table.from_pandas(table, preserve_index=False), folder / f"{name}.parquet")
-    _to_parquet(pa.table({}), folder / "left_out.parquet")
+        _to_parquet(pa.table({}), folder / "left_out" / f"{name}.parquet")
     columns.write(chosen, folder / "columns.json")
     interface.write({"rows": {name: len(rows) for name, rows in parts.items()}}, folder / "summary.json")
 
@@ -72,6 +73,7 @@ def train(estimator: Any, folder: Path) -> None:
     folder : Path
         Where `tables` wrote.
     """
+    inputs.expect_check()
     environment.check(environment.read())
     compute = config.read_rules().compute
     table_columns = columns.read(folder / "columns.json")
@@ -96,6 +98,7 @@ def evaluate(folder: Path) -> dict[str, dict[str, Any]]:
     dict of str to dict
         By part: every metric with its interval, for your own metrics and plots.
     """
+    inputs.expect_check()
     environment.check(environment.read())
     rules = config.read_rules()
     parts = [part for part in interface.read(folder / "summary.json")["rows"] if part != "train"]

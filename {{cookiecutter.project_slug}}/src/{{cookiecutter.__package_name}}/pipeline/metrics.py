@@ -160,18 +160,17 @@ def intervals(n_rows: int, measure: Callable[[Floats], dict[str, Any]], config: 
         The nested dicts of `measure`, with `value`, `low` and `high` (the
         percentile interval) in the place of each number; null for NaN.
     """
-    value = measure(np.ones(n_rows))
-    keys = list(_flatten(value))
+    values = _flatten(measure(np.ones(n_rows)))
     samples = np.array([list(_flatten(measure(weights)).values()) for weights in draws(n_rows, config, seed)])
     tail = (1 - config.level) / 2
     joined: dict[str, Any] = {}
-    for column, key in enumerate(keys):
+    for column, (key, value) in enumerate(values.items()):
         known = samples[~np.isnan(samples[:, column]), column]
         low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
         place = joined
         for part in key[:-1]:
             place = place.setdefault(part, {})
-        place[key[-1]] = {"value": rounded(_flatten(value)[key]), "low": rounded(low), "high": rounded(high)}
+        place[key[-1]] = {"value": rounded(value), "low": rounded(low), "high": rounded(high)}
     return joined
 
 

@@ -8,21 +8,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
+from numpy.typing import NDArray
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import columns, config, environment, split, stage, table
 from .columns import Column
+from .values import as_text as text_of
 
 OUT = Path("data/prepared")
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The split table; each part an Arrow table with the same columns, and the test rows' other columns."""
+    """The split table: each part with the columns that the model sees, and with all others."""
 
     columns: list[Column]
     parts: dict[str, pa.Table]
-    left_out: pa.Table
+    left_out: dict[str, pa.Table]
     raw: dict[str, int]
     notes: list[str]
 
@@ -44,7 +46,9 @@ def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared
     """
     conf_file = f"conf/data/{data.name}.yaml"
     raw = table.read(data, conf_file)
-    notes = [f"{data.path}: {raw.arrow.num_rows} rows, {raw.arrow.num_columns} columns, {len(raw.origins)} files"]
+    size = {"rows": raw.arrow.num_rows, "columns": raw.arrow.num_columns, "files": len(raw.origins)}
+    notes = [f"{data.path}: {', '.join(counted(number, name[:-1]) for name, number in size.items())}"]
+    notes.extend(raw.notes)
     _check_rules(raw, data, conf_file)
     target = _target(raw, data, task, conf_file, notes)
     has_target = target.is_valid()
@@ -67,15 +71,18 @@ def prepare(data: config.Data, task: config.Task, how: config.Split) -> Prepared
         )
     target_type = "category" if task.name == "classification" else "number"
     chosen.append(Column(data.target, target_type, "target"))  # type: ignore[arg-type]
-    parts = split.assign(raw, how, data.id, data.target)[has_target.to_numpy(zero_copy_only=False)]
-    split.check_parts(parts, how)
-    whole = kept.select([column.name for column in chosen])
-    result = {name: whole.filter(pa.array(parts == number)) for number, name in enumerate(split.PARTS)}
-    _check_classes(result, data.target, task, how)
-    notes.append(", ".join(f"{name}: {part.num_rows} rows" for name, part in result.items()))
-    size = {"files": len(raw.origins), "rows": raw.arrow.num_rows, "columns": raw.arrow.num_columns}
-    other = kept.drop_columns([column.name for column in chosen]).filter(pa.array(parts == split.PARTS.index("test")))
+    parts = split.assign(raw, how, data, notes)[has_target.to_numpy(zero_copy_only=False)]
+    split.check_parts(parts, how, raw)
+    result = _divide(kept.select([column.name for column in chosen]), parts)
+    _check_classes(result, data.target, task, how, notes)
+    notes.append(", ".join(f"{name}: {counted(part.num_rows, 'row')}" for name, part in result.items()))
+    other = _divide(kept.drop_columns([column.name for column in chosen]), parts)
     return Prepared(chosen, result, other, size, notes)
+
+
+def _divide(rows: pa.Table, parts: NDArray[np.int8]) -> dict[str, pa.Table]:
+    """Return the rows of each part."""
+    return {name: rows.filter(pa.array(parts == number)) for number, name in enumerate(split.PARTS)}
 
 
 def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: str, notes: list[str]) -> pa.Array:
@@ -88,11 +95,13 @@ def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: s
             "there is nothing to learn",
             f"correct `target` in {conf_file}",
         )
+    is_text = kind == "category" and not data.types.get(data.target)
     if task.name == "regression" and kind != "number":
         raise ProjectError(
             f"the target column {data.target!r} is a {kind}, not a number",
             "the task is regression",
-            f"name another `target` in {conf_file}, or start a project for classification",
+            f"name another `target` in {conf_file}, or start a project for classification"
+            + (f"; or write `{data.target}: number` below `types` to see what is no number" if is_text else ""),
         )
     if task.name == "classification":
         if kind == "number" and len(pc.unique(values)) > 100:
@@ -110,66 +119,63 @@ def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: s
                 f"`rows_without_target: refuse` in {conf_file}",
                 "fill in the targets, or write `rows_without_target: drop`",
             )
-        notes.append(f"{len(absent)} rows without a value for {data.target!r} are dropped")
+        notes.append(f"dropped: {counted(len(absent), 'row')} without a value for {data.target!r}")
     return values
 
 
 def _as_label(values: pa.Array, kind: str) -> pa.Array:
     """Return class labels as text: whole numbers without `.0`."""
-    if kind == "number":
-        whole = pc.all(pc.equal(values, pc.floor(values))).as_py()
-        return (values.cast(pa.int64()) if whole else values).cast(pa.string())
-    return values.cast(pa.string())
+    return text_of(values) if kind in ("number", "date") else values.cast(pa.string())
 
 
 def _check_rules(raw: table.Table, data: config.Data, conf_file: str) -> None:
-    """Refuse the first value that breaks a rule of `conf/data/`, with pandera's checks."""
-    import pandera.pandas as pandera
-    from pandera.errors import SchemaErrors
-
+    """Refuse the first value that breaks a rule of `conf/data/`."""
     for name, rule in data.rules.items():
         kind = raw.types[name]
+        column = raw.arrow[name].combine_chunks()
         if (rule.min is not None or rule.max is not None) and kind not in ("number", "empty"):
             raise ProjectError(
                 f"{conf_file}: rules.{name} sets min or max, but the column is a {kind}",
                 "only numbers have a range",
-                f"take `min` and `max` out, or use `values` (in {conf_file})",
+                f"take `min` and `max` out{' or use `values`' if kind != 'date' else ''} (in {conf_file})",
             )
         if rule.values is not None and kind in ("number", "date"):
             raise ProjectError(
                 f"{conf_file}: rules.{name} lists values, but the column is a {kind}",
                 "only categories and booleans have a list of values",
-                f"use `min` and `max`, or write `{name}: category` below `types` (in {conf_file})",
+                f"{'use `min` and `max`, or ' if kind == 'number' else ''}write `{name}: category` below `types`"
+                f" (in {conf_file})",
             )
-        checks = []
+        if rule.required:
+            _refuse_broken(raw, name, column, column.is_null(), "is empty", conf_file)
+        if kind == "empty":
+            continue
         if rule.min is not None:
-            checks.append(pandera.Check.ge(rule.min, error=f"less than min: {rule.min}"))
+            _refuse_broken(raw, name, column, pc.less(column, rule.min), f"less than min: {rule.min}", conf_file)
         if rule.max is not None:
-            checks.append(pandera.Check.le(rule.max, error=f"more than max: {rule.max}"))
+            _refuse_broken(raw, name, column, pc.greater(column, rule.max), f"more than max: {rule.max}", conf_file)
         if rule.values is not None:
-            checks.append(pandera.Check.isin(rule.values, error=f"not one of {rule.values}"))
-        series = raw.arrow[name].to_pandas()
-        if rule.values is not None:
-            series = series.astype(object)
-        try:
-            pandera.SeriesSchema(checks=checks, nullable=not rule.required).validate(series, lazy=True)
-        except SchemaErrors as error:
-            case = error.failure_cases.iloc[0]
-            what = (
-                "is empty"
-                if str(case["check"]) == "not_nullable"
-                else f"is {_plain(case['failure_case'])!r}: {case['check']}"
-            )
-            raise ProjectError(
-                f"{raw.place(int(case['index']))}, column {name!r} {what} ({len(error.failure_cases)} such values)",
-                f"rules.{name} in {conf_file} forbids it",
-                f"correct the data, or the rule in {conf_file}",
-            ) from None
+            # YAML's true, and the texts true and TRUE, are one value of a column of booleans.
+            allowed = [str(value).lower() if isinstance(value, bool) else value for value in rule.values]
+            if kind == "boolean":
+                column, allowed = column.cast(pa.string()), [value.lower() for value in allowed]
+            bad = pc.and_(column.is_valid(), pc.invert(pc.is_in(column, pa.array(allowed, pa.string()))))
+            _refuse_broken(raw, name, column, bad, f"not one of {allowed}", conf_file)
 
 
-def _plain(value: object) -> object:
-    """Return a numpy scalar as the Python value that people know."""
-    return value.item() if isinstance(value, np.generic) else value
+def _refuse_broken(raw: table.Table, name: str, column: pa.Array, broken: pa.Array, fault: str, conf_file: str) -> None:
+    """Refuse the first value that breaks a rule, if there is one."""
+    rows = pc.indices_nonzero(pc.fill_null(broken, False))
+    if len(rows):
+        first = rows[0].as_py()
+        value = column[first].as_py()
+        raise ProjectError(
+            f"{raw.place(first)}, column {name!r} "
+            + (fault if value is None else f"is {value!r}: {fault}")
+            + f" ({len(rows)} such values)",
+            f"rules.{name} in {conf_file} forbids it",
+            f"correct the data, or the rule in {conf_file}",
+        )
 
 
 def _note_poor_column(values: pa.ChunkedArray, name: str, kind: str, conf_file: str, notes: list[str]) -> None:
@@ -185,11 +191,14 @@ def _note_poor_column(values: pa.ChunkedArray, name: str, kind: str, conf_file: 
         )
 
 
-def _check_classes(parts: dict[str, pa.Table], target: str, task: config.Task, how: config.Split) -> None:
-    """Refuse a split in which a class cannot be learned or was never seen in training."""
+def _check_classes(
+    parts: dict[str, pa.Table], target: str, task: config.Task, how: config.Split, notes: list[str]
+) -> None:
+    """Refuse a split in which a class cannot be learned or was never seen in training; note one that is not judged."""
     if task.name != "classification":
         return
-    seen = {name: set(part[target].unique().to_pylist()) for name, part in parts.items()}
+    counts = {name: _counts(part[target]) for name, part in parts.items()}
+    seen = {name: set(counted) for name, counted in counts.items()}
     if len(seen["train"]) < 2:
         raise ProjectError(
             f"the training rows hold one class of {target!r}: {', '.join(seen['train'])}",
@@ -205,13 +214,24 @@ def _check_classes(parts: dict[str, pa.Table], target: str, task: config.Task, h
                 f"add rows of these classes, or change `salt` or `by` in conf/split/{how.name}.yaml",
             )
 
+    for label in sorted(seen["train"] - seen["test"]):
+        rows = sum(counted.get(label, 0) for counted in counts.values())
+        notes.append(
+            f"class {label!r} of {target!r} has {rows} row{'s' if rows > 1 else ''}, none of them in test:"
+            " no metric says how well it is predicted (add rows of it, or take it out)"
+        )
+
+
+def _counts(labels: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(labels).to_pylist()}
+
 
 def main() -> None:
     environment.check(environment.read())
     params = config.read_params()
     prepared = prepare(params.data, params.task, params.split)
-    OUT.mkdir(parents=True, exist_ok=True)
-    for name, part in {**prepared.parts, "left_out": prepared.left_out}.items():
+    (OUT / "left_out").mkdir(parents=True, exist_ok=True)
+    for name, part in {**prepared.parts, **{f"left_out/{n}": p for n, p in prepared.left_out.items()}}.items():
         # pandas' own metadata is left out: it holds versions and would tie the bytes to them.
         pa.parquet.write_table(
             part.replace_schema_metadata(None).combine_chunks(), OUT / f"{name}.parquet", compression="zstd"

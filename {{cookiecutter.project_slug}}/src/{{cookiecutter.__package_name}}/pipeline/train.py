@@ -7,7 +7,7 @@ from hashlib import md5
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import columns, config, environment, stage
 from .compute import pinned
 
@@ -164,7 +164,7 @@ def main() -> None:
         print(md5(model_file.to_bytes(model), usedforsecurity=False).hexdigest())
         return
     described = write(model, table, table_columns, params.compute, time.perf_counter() - start)
-    print(f"{OUT}/model.skops: {params.model.name}, {len(table)} rows, {described['file']['bytes']:,} bytes")
+    print(f"{OUT}/model.skops: {params.model.name}, {counted(len(table), 'row')}, {described['file']['bytes']:,} bytes")
 
 
 if __name__ == "__main__":

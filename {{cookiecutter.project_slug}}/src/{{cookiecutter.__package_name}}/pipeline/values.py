@@ -4,6 +4,7 @@
 the same value in both.
 """
 
+import datetime as dt
 import re
 
 import pyarrow as pa
@@ -13,15 +14,20 @@ from .config import ColumnType
 
 #: Codes, not quantities: 00420, and whole numbers with more digits than a float holds.
 CODE = r"^[+-]?(0[0-9]+|[0-9]{16,})$"
-ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+#: A date, or a moment as programs and databases write it: `2024-01-05 10:00:00.123456789+00`, `... UTC`.
+ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?)?$"
 #: Resolution of dates: fine enough for any log, wide enough for the years 1 to 9999.
 TIMESTAMP = pa.timestamp("us")
+#: Up to here a float holds every whole number.
+MOST_EXACT = 2**53
+#: The first and the last moment of these years, in microseconds from 1970.
+FIRST_MOMENT, LAST_MOMENT = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 
 def cleaned(text: pa.Array, missing: list[str]) -> pa.Array:
     """Return texts without the white space around them; those that stand for a missing value become null."""
     text = pc.utf8_trim_whitespace(text)
-    return pc.if_else(pc.is_in(text, pa.array(["", *missing])), pa.scalar(None, pa.string()), text)
+    return pc.if_else(pc.is_in(text, pa.array(["", *missing], pa.string())), pa.scalar(None, pa.string()), text)
 
 
 def fits(text: pa.Array, kind: ColumnType, decimal: str, date_format: str | None) -> pa.Array:
@@ -44,6 +50,20 @@ def converted(text: pa.Array, kind: ColumnType, decimal: str, date_format: str |
     if kind == "date":
         return _parse_dates(text, date_format)
     return _as_numbers(text, decimal) if kind == "number" else text
+
+
+def as_text(array: pa.Array) -> pa.Array:
+    """Write typed values as categories: whole numbers without `.0`, dates in ISO form, `true` and `false`."""
+    encoded = array.dictionary_encode()
+    return pa.array([_spelled(value) for value in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)
+
+
+def _spelled(value: float | bool | dt.datetime) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dt.datetime):
+        return value.isoformat(" ").removesuffix(" 00:00:00")
+    return str(int(value)) if value.is_integer() and abs(value) <= MOST_EXACT else repr(value)
 
 
 def _is_number(text: pa.Array, decimal: str) -> pa.Array:
@@ -69,7 +89,7 @@ def _is_date(text: pa.Array, date_format: str | None) -> pa.Array:
         looks = pc.match_substring_regex(text, ISO_DATE)
         if not pc.any(looks).as_py():
             return looks
-        return pc.and_(looks, pc.is_valid(_parse_dates(pc.if_else(looks, text, pa.scalar(None, pa.string())), None)))
+        text = pc.if_else(looks, text, pa.scalar(None, pa.string()))
     return pc.is_valid(_parse_dates(text, date_format))
 
 
@@ -77,5 +97,14 @@ def _parse_dates(text: pa.Array, date_format: str | None) -> pa.Array:
     """Parse dates; what is none becomes null. A time zone is taken into account: the result is in UTC."""
     import pandas as pd
 
+    if date_format is None:
+        # pandas does not know all of what databases write; digits after the microsecond are dropped.
+        text = pc.replace_substring_regex(text, r"[.,](\d{1,6})\d*", r".\1")
+        text = pc.replace_substring_regex(text, r" ?UTC$", "Z")
+        text = pc.replace_substring_regex(text, r" (Z|[+-][0-9:]+)$", r"\1")
     parsed = pd.to_datetime(text.to_pandas(), format=date_format or "ISO8601", errors="coerce", utc=True)
-    return pa.array(parsed.dt.tz_localize(None).astype("datetime64[us]"), TIMESTAMP, from_pandas=True)
+    moments = pa.array(parsed.dt.tz_localize(None).astype("datetime64[us]"), TIMESTAMP, from_pandas=True)
+    ticks = moments.cast(pa.int64())
+    # A time zone can carry the last day of the year 9999 over its end.
+    held = pc.and_(pc.greater_equal(ticks, FIRST_MOMENT), pc.less_equal(ticks, LAST_MOMENT))
+    return pc.if_else(held, moments, pa.scalar(None, TIMESTAMP))

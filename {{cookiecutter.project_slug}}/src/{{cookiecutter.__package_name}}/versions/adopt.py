@@ -67,6 +67,7 @@ def adopt(project: Project, experiment: str, say: Say = silent) -> Adopted:
             f"{experiment} holds no params.yaml", "its values stand there", "dvc exp show lists experiments"
         )
     wanted = read_yaml(content, "params.yaml")
+    _need_files(project, wanted, experiment, commit)
     with project.lock(), tempfile.TemporaryDirectory() as scratch:
         say(f"writing {experiment} into a copy of {CONF}/ and composing it")
         draft = Path(scratch, CONF)
@@ -118,7 +119,7 @@ def _express(
     now = before
     for group, choice in derive.choices(wanted).items():
         if derive.choices(now).get(group) not in (None, choice):
-            _choose(draft, group, choice, experiment)
+            _choose(draft, group, choice)
             changes.append((f"{CONF}/config.yaml", group, derive.choices(now)[group], choice))
     if changes:
         now = _compose(project, draft)
@@ -148,14 +149,19 @@ def _refused(experiment: str, left: list[tuple[str, Any, Any]]) -> ProjectError:
     )
 
 
-def _choose(draft: Path, group: str, choice: str, experiment: str) -> None:
+def _need_files(project: Project, wanted: dict[str, Any], experiment: str, commit: str) -> None:
+    """Refuse choices whose files are not here."""
+    for group, choice in derive.choices(wanted).items():
+        file = f"{CONF}/{group}/{choice}.yaml"
+        if (project.root / CONF / group).is_dir() and not (project.root / file).is_file():
+            there = project.git.file(commit, file) is not None
+            # Not `dvc exp apply`: it would put all else of the experiment over what is here.
+            fix = f"git restore --source {commit[:12]} -- {file}" if there else f"write {file} again"
+            raise ProjectError(f"{file} is not here", f"{experiment} chose it", f"{fix}, then the same command again")
+
+
+def _choose(draft: Path, group: str, choice: str) -> None:
     """Write a choice where it is made: in the active recipe if it makes it, else in the defaults list."""
-    if not (draft / group / f"{choice}.yaml").is_file():
-        raise ProjectError(
-            f"conf/{group}/{choice}.yaml is not here",
-            f"{experiment} chose it",
-            f"dvc exp apply {experiment} brings all that it had; commit conf/{group}/{choice}.yaml, then again",
-        )
     config = draft / "config.yaml"
     files = [config]
     recipe = re.search(r"^\s*-\s*experiment:\s*([\w-]+)", config.read_text(encoding="utf-8"), re.MULTILINE)
@@ -245,8 +251,8 @@ def _put(draft: Path, target: Path) -> None:
 def _notes(project: Project, commit: str) -> list[str]:
     """Tell what else the experiment changed: its model will be made by the code and data that are here."""
     outputs = {out.path for out in project.store.outs()} | {"params.yaml", "dvc.lock"}
-    lines = project.git.run("diff", "--name-only", commit, "--", ".").splitlines()
-    other = [path for path in lines if path not in outputs and not path.startswith(f"{CONF}/")]
+    differ = [path for path, *_ in project.git.differences(commit)]
+    other = [path for path in differ if path not in outputs and not path.startswith(f"{CONF}/")]
     return [
         f"the experiment was run with another {path}; the model will be made with the one that is here"
         for path in other[:10]

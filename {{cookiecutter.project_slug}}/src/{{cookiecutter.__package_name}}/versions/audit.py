@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import record
 from .git import SIGNED, Git, last_line
 from .progress import Say, silent
@@ -52,7 +52,7 @@ class Line:
     forced : bool
         A rule was passed over.
     checks : tuple of str
-        What was proven before.
+        What was proven before, and what was noted.
     host, job : str or None
         The machine, and the address of the CI job, that moved the stage; of a version the machine that trained it.
     signature : str
@@ -251,7 +251,8 @@ def _versions(
             findings += _against_record(project, known, version, found, signed=tag.name in signatures)
             trained, verdict = found.governance.trained, found.governance.gate
             host, title = (trained.host if trained else None), found.identity.title
-            checks = [f"gate {verdict.name} against {verdict.against or 'no version'}: {len(verdict.rules)} rules met"]
+            met = f"{counted(len(verdict.rules), 'rule')} met"
+            checks = [f"gate {verdict.name} against {verdict.against or 'no version'}: {met}"]
             checks = checks if verdict.passed else []
         line = _line(
             tag, "release", signatures, version=name, commit=version.commit, why=title, findings=findings,
@@ -351,7 +352,7 @@ def _moves(
         line = _line(
             tag, event.kind, signatures, version=event.target, commit=event.commit, findings=findings,
             why=event.reason or ("" if noted else event.title), stage=stage, source=held,
-            forced=event.forced, checks=tuple(map(one_line, event.checks)),
+            forced=event.forced, checks=tuple(map(one_line, (*event.checks, *event.notes))),
             host=_text(place, "host"), job=_text(place, "job"),
         )  # fmt: skip
         yield latest, line

@@ -3,10 +3,11 @@
 import re
 from typing import TYPE_CHECKING, Any
 
+from ..errors import counted
 from .git import Git
 
 if TYPE_CHECKING:
-    from .record import Record, Value
+    from .record import Input, Record, Value
 
 CARD = "docs/model_card.md"
 TODO = re.compile(r"^\s*TODO\b.*$", re.MULTILINE)
@@ -51,8 +52,8 @@ def card(git: Git, commit: str, kept: "Record", live: list[str]) -> str:
     for name in metrics.values["test"]:
         cells = [interval(part[name]) for part in metrics.values.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    rows = ", ".join(f"{part} {split.rows} rows" for part, split in data.splits.items())
-    lines += ["", f"Intervals: {metrics.level:.0%}, {metrics.resamples} resamples. Data: {rows}.", ""]
+    rows = ", ".join(f"{part} {counted(split.rows, 'row')}" for part, split in data.splits.items())
+    lines += ["", f"Intervals: {metrics.level:.0%}, {counted(metrics.resamples, 'resample')}. Data: {rows}.", ""]
     lines += [f"Baseline {metrics.primary}: {interval(metrics.baseline[metrics.primary])}.", ""]
     lines += ["## What it takes and gives", "", "| column | type | range |", "|---|---|---|"]
     for column in kept.interface.inputs.listed:
@@ -65,12 +66,10 @@ def card(git: Git, commit: str, kept: "Record", live: list[str]) -> str:
     lines += ["", f"It predicts `{output['name']}` ({output['type']}{cell(answer)}).", ""]
     lines += ["## What made it", ""]
     lines += [f"- commit `{kept.code.commit}`, model sha256 `{kept.model.sha256}`"]
-    lines += [
-        f"- data: {entry.path}, {entry.files} files, {entry.rows} rows, md5 `{entry.md5}`" for entry in data.inputs
-    ]
+    lines += [f"- data: {entry.path}, {contents(entry)}, md5 `{entry.md5}`" for entry in data.inputs]
     lines += [f"- choices: {', '.join(f'{group}: {name}' for group, name in kept.params.choices.items())}"]
     lines += [
-        f"- Python {kept.environment.python}, {len(kept.environment.packages)} packages, "
+        f"- Python {kept.environment.python}, {counted(len(kept.environment.packages), 'package')}, "
         f"uv.lock sha256 `{kept.environment.uv_lock[:12]}`"
     ]
     trained = kept.governance.trained
@@ -95,6 +94,12 @@ def interval(entry: "Value") -> str:
     return f"{entry.value:.4g}{around}"
 
 
+def contents(entry: "Input") -> str:
+    """Return how many files and rows an input has; rows are known of the table alone."""
+    rows = [] if entry.rows is None else [counted(entry.rows, "row")]
+    return ", ".join([counted(entry.files, "file"), *rows])
+
+
 def _range(column: dict[str, Any]) -> str:
     if "min" in column:
         ends = [f"{end:.6g}" if isinstance(end, float | int) else str(end) for end in (column["min"], column["max"])]
@@ -103,7 +108,7 @@ def _range(column: dict[str, Any]) -> str:
     return (
         ", ".join(map(str, categories))
         if isinstance(categories, list)
-        else f"{categories} values"
+        else counted(categories, "value")
         if categories
         else ""
     )

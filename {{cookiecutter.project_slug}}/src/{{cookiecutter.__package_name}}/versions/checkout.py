@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import MissingError, ProjectError
+from ..errors import MissingError, ProjectError, counted
+from ..times import day
 from . import derive, dvc_repo
 from .derive import Source
 from .git import GitError, last_line
@@ -87,15 +88,15 @@ def _bring(project: Project, source: Source, name: str, say: Say) -> None:
     """Have every object of a commit in the cache, whole."""
     try:
         wanted = project.store.objects(source.outs)
-        bad = project.store.unsound(wanted, say(f"checking {len(wanted)} objects of {name}", len(wanted)))
+        bad = project.store.unsound(wanted, say(f"checking {counted(len(wanted), 'object')} of {name}", len(wanted)))
         if bad:
-            project.store.fetch(bad, say(f"fetching {len(bad)} objects", len(bad)))
+            project.store.fetch(bad, say(f"fetching {counted(len(bad), 'object')}", len(bad)))
     except MissingError as error:
         note = project.registry().pruned(name)
         if note is None:
             raise
         raise ProjectError(
-            f"{name} was pruned: {note.by} had what is stored for it deleted on {note.at:%Y-%m-%d}",
+            f"{name} was pruned: {note.by} had what is stored for it deleted on {day(note.at)}",
             error.what,
             f"to make it again from its inputs: git switch --detach {project.name}@{name} && dvc repro --pull",
         ) from None
@@ -142,7 +143,8 @@ def _unsaved(project: Project, after_crash: bool) -> list[str]:
 
 def _switch(project: Project, target: str, commit: str) -> None:
     git = project.git
-    is_branch = git.try_run("show-ref", "--verify", "--quiet", f"refs/heads/{target}") is not None
+    is_version = target.startswith(f"{project.name}@")  # a branch may have the same name
+    is_branch = not is_version and git.try_run("show-ref", "--verify", "--quiet", f"refs/heads/{target}") is not None
     where = [target] if is_branch else ["--detach", commit]
     try:
         if (git.branch() or git.commit("HEAD")) != (target if is_branch else commit):

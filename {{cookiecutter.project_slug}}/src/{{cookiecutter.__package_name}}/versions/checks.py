@@ -1,5 +1,6 @@
 """What must be in order before a version gets a name; each fault with the command that mends it."""
 
+import shlex
 import tomllib
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,12 @@ def repository(project: Project) -> list[Problem]:
         names = [entry[3:] for entry in changes]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         found.append(Problem(f"not committed: {shown}", "git add --all && git commit, or git stash"))
+    hidden = git.hidden()
+    if hidden:
+        fix = f"git update-index --no-assume-unchanged --no-skip-worktree {' '.join(map(shlex.quote, hidden[:5]))}"
+        found.append(
+            Problem(f"git was told to pass over changes of {', '.join(hidden[:5])}", f"{fix}, then git status")
+        )
     rejected = git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.rej").split("\0")[:-1]
     if rejected:
         found.append(
@@ -121,12 +128,7 @@ def pipeline(project: Project) -> list[Problem]:
     found = lock_file(project)
     problem = stale_params(project)
     if problem:
-        # A file that was edited is refused by `dvc repro`, too.
-        edited = (project.root / "params.yaml").is_file() and "params.yaml" in project.git.run(
-            "diff", "--name-only", "HEAD"
-        )
-        fix = f"{'rm params.yaml && ' * edited}dvc repro, then commit; to keep an experiment's values: model adopt EXP"
-        found.append(Problem(problem, fix if project.has_conf else "correct params.yaml, then dvc repro and commit"))
+        found.append(Problem(problem.what, f"{problem.fix}, then git add --all && git commit"))
     try:
         found += _stale(project)
     except ProjectError as error:
@@ -150,12 +152,12 @@ def lock_file(project: Project) -> list[Problem]:
     return [
         Problem(
             "uv.lock locks no versions, so the environment cannot be rebuilt",
-            "uv lock && uv sync, then dvc repro and commit",
+            "uv lock && uv sync (with pip: pip install uv && uv lock), then dvc repro and commit",
         )
     ]
 
 
-def stale_params(project: Project) -> str | None:
+def stale_params(project: Project) -> Problem | None:
     """Return why `params.yaml` is not what `conf/` composes to, or None; without `conf/` it is written by hand."""
     from .interface import differences
 
@@ -165,19 +167,40 @@ def stale_params(project: Project) -> str | None:
             return None
         composed = project.python(f"{PACKAGE}.pipeline.compose", "--print", "conf")
     except ProjectError as error:
-        return error.what
+        return Problem(error.what, error.fix)
     try:
         present = (project.root / "params.yaml").read_bytes()
     except FileNotFoundError:
-        return "there is no params.yaml"
+        return Problem("there is no params.yaml", "dvc repro")
     if composed.encode() == present:
         return None
     try:
         old, new = read_yaml(present, "params.yaml"), read_yaml(composed.encode(), "conf")
     except ProjectError as error:
-        return error.what
+        return Problem(error.what, "rm params.yaml && dvc repro")
     changed = [f"{key} is {a!r}, conf/ says {b!r}" for key, a, b in differences(old, new)]
-    return f"params.yaml is not what conf/ composes to ({'; '.join(changed[:3]) or 'other layout'})"
+    what = f"params.yaml is not what conf/ composes to ({'; '.join(changed[:3]) or 'other layout'})"
+    return Problem(what, _keep_or_drop(project, present))
+
+
+def _keep_or_drop(project: Project, params: bytes) -> str:
+    """Return what to type so that nobody's values get lost: an experiment's, an edit by hand, or those of conf/."""
+    recorded = [out.md5 for out in project.store.outs() if out.path == "params.yaml"]
+    if recorded != [dvc_repo.name_of(params)]:
+        return "write the values that you want to keep into the files of conf/, then rm params.yaml && dvc repro"
+    # Forced: after `dvc exp apply` DVC finds nothing to do, for conf/ has not changed.
+    compose = "dvc repro --force compose, then dvc repro"
+    experiments = _experiments_with(project, params)
+    if experiments:
+        return f"to keep this experiment: model adopt {experiments[0]}, then dvc repro; to drop it: {compose}"
+    return f"{compose} (drops an experiment's values; to keep them: model adopt EXPERIMENT, then dvc repro)"
+
+
+def _experiments_with(project: Project, params: bytes) -> list[str]:
+    """Return the names of the experiments that have this `params.yaml`."""
+    refs = project.git.run("for-each-ref", "--format=%(refname)", "refs/exps/").splitlines()
+    refs = [ref for ref in refs if "/exec/" not in ref]
+    return [ref.rpartition("/")[2] for ref in refs if project.git.file(ref, "params.yaml") == params]
 
 
 def _stale(project: Project) -> list[Problem]:
@@ -233,12 +256,21 @@ def _untracked_inputs(project: Project) -> list[Problem]:
     """Check that everything that a stage reads is kept by DVC or by git."""
     source = derive.source(project.git, project.store, "HEAD", project.model_path)
     tracked = [out.path for out in source.outs]
-    in_git = project.git.files("HEAD")
+    in_git, submodules = project.git.files("HEAD"), project.git.submodules("HEAD")
     found = []
     for stage, deps in derive.stage_deps(source).items():
         for path in deps:
             by_dvc = any(path == t or path.startswith(f"{t}/") for t in tracked)
-            if not by_dvc and path not in in_git and not any(name.startswith(f"{path}/") for name in in_git):
+            inside = next((name for name in submodules if path == name or path.startswith(f"{name}/")), None)
+            if inside:
+                found.append(
+                    Problem(
+                        f"{path}, which {stage} reads, is in the submodule {inside}: git leaves it out of worktrees, "
+                        "so no release directory would have it",
+                        "put its files into the project, or install it as a package (uv add git+URL)",
+                    )
+                )
+            elif not by_dvc and path not in in_git and not any(name.startswith(f"{path}/") for name in in_git):
                 found.append(
                     Problem(
                         f"{path}, which {stage} reads, is tracked by neither DVC nor git",

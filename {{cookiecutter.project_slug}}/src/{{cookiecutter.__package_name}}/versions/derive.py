@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError
-from . import record
+from . import imports, record
 from .dvc_repo import Out, Store, name_of
 from .git import Git
 from .record import Record, digest
@@ -68,9 +68,16 @@ class Source:
             )
         return content
 
+    def tracks(self, path: str) -> bool:
+        """Tell whether DVC keeps a path, or something in it: then git does not have its content."""
+        return any(f"{path}/".startswith(f"{out.path}/") or out.path.startswith(f"{path}/") for out in self.outs)
+
     def names(self) -> list[str]:
         """Return the paths that git keeps of the commit, or of the workspace."""
-        return list(self.git.files(self.commit)) if self.commit else self.git.run("ls-files", "-z").split("\0")[:-1]
+        if self.commit:
+            return self.git.files(self.commit)
+        kept = self.git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")[:-1]
+        return [name for name in kept if (self.git.root / name).is_file()]
 
     def out(self, path: str) -> Out:
         """Return a tracked output."""
@@ -135,7 +142,7 @@ def derive(source: Source, identity: record.Identity, gate: record.Gate) -> Reco
         environment=_environment(source, params, noted),
         interface=_interface(source, described),
         governance=record.Governance(
-            author=source.git.run("log", "-1", "--no-show-signature", "--format=%an <%ae>", source.rev),
+            author=source.git.run("log", "-1", "--format=%an <%ae>", source.rev),
             trained=record.Trained(**{k: noted[k] for k in ("at", "seconds", "host")}) if noted else None,
             gate=gate,
         ),
@@ -165,7 +172,7 @@ def _code(source: Source) -> record.Code:
         commit=source.git.commit(source.rev),
         tree=source.git.run("rev-parse", source.rev + "^{tree}"),
         dvc_yaml=digest(source.blob("dvc.yaml")),
-        stages={stage: _modules(source, deps) for stage, deps in stage_deps(source).items()},
+        stages={stage: _modules(source, stage, deps) for stage, deps in stage_deps(source).items()},
     )
 
 
@@ -176,24 +183,49 @@ def stage_deps(source: Source) -> dict[str, dict[str, str]]:
     return {stage: {d["path"]: d.get("md5", "") for d in entry.get("deps", [])} for stage, entry in locked.items()}
 
 
-def _modules(source: Source, deps: dict[str, str]) -> str:
-    """Return one hash for the Python files of a stage: of the commit's own, which must be those that ran."""
-    lines = []
-    in_git = source.names() if any(md5.endswith(".dir") for md5 in deps.values()) else []
-    for path, md5 in sorted(deps.items()):
-        if md5.endswith(".dir"):  # a folder of modules; those that a pipeline of your own making depends on
-            names = [name for name in in_git if name.startswith(f"{path}/") and name.endswith(".py")]
-            lines += [f"{digest(source.blob(name))}  {name}\n" for name in sorted(names)]
-        if path.endswith(".py"):
-            content = source.blob(path)
-            if name_of(content) != md5:
+def _modules(source: Source, stage: str, deps: dict[str, str]) -> str:
+    """Return one hash for the Python files of a stage: of the commit's own, which must be those that ran.
+
+    A folder counts by what is in it, and what its modules and the named ones
+    import must be named, too: an edit in it would have left the stage "up to date".
+    """
+    in_git = source.names()
+    code = [path for path in deps if path.endswith(".py")]
+    for path, md5 in deps.items():
+        if md5.endswith(".dir") and not source.tracks(path):
+            inside = [name for name in in_git if name.startswith(f"{path}/")]
+            _same_folder(source, path, inside, md5)
+            code += [name for name in inside if name.endswith(".py")]
+        elif path.endswith(".py") and name_of(source.blob(path)) != md5:
+            raise _other_than_ran(source, path)
+    contents = {path: source.blob(path) for path in sorted({*code})}
+    files = frozenset(in_git)
+    for path, content in contents.items():
+        for name in imports.imported(path, content, files):
+            empty = name.endswith("__init__.py") and not source.blob(name)
+            if not empty and not any(name == dep or name.startswith(f"{dep}/") for dep in deps):
                 raise ProjectError(
-                    f"{path} of {source.where} is not the file that ran",
-                    "dvc.lock noted another content when the stage ran",
-                    "dvc repro, then git add --all && git commit",
+                    f"{name}, which {path} imports, is no dep of the stage {stage} in dvc.yaml",
+                    f"when it changes, dvc repro says that {stage} is up to date",
+                    f"add `- {name}` to the deps of {stage} in dvc.yaml, then dvc repro and commit",
                 )
-            lines.append(f"{digest(content)}  {path}\n")
-    return digest("".join(lines).encode())
+    return digest("".join(f"{digest(content)}  {path}\n" for path, content in contents.items()).encode())
+
+
+def _same_folder(source: Source, path: str, inside: list[str], md5: str) -> None:
+    """Refuse a folder whose files in git are not those that DVC saw when the stage ran."""
+    listed = [{"md5": name_of(source.blob(name)), "relpath": name[len(path) + 1 :]} for name in inside]
+    listed.sort(key=lambda entry: entry["relpath"])
+    if f"{name_of(json.dumps(listed, sort_keys=True).encode())}.dir" != md5:
+        raise _other_than_ran(source, path)
+
+
+def _other_than_ran(source: Source, path: str) -> ProjectError:
+    return ProjectError(
+        f"{path} of {source.where} is not what ran",
+        "dvc.lock noted another content when the stage ran",
+        "dvc repro, then git add --all && git commit (a file that git ignores must stand in .dvcignore, too)",
+    )
 
 
 def _data(source: Source, params: dict[str, Any]) -> record.Data:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
-from . import card, derive, interface, record
+from ..errors import ProjectError, counted
+from ..times import minute
+from . import card, derive, interface, record, tables
 from .derive import Source
 from .history import periods
 from .progress import Say, silent
-from .project import PACKAGE, Project, one_line
+from .project import Project, one_line
 from .record import Record
 from .registry import Registry
 from .yaml_file import read_yaml
@@ -93,62 +94,66 @@ def diff(project: Project, old: str, new: str, say: Say = silent, fetch: bool = 
     now = _workspace(project) if new == WORKSPACE else _version(project, known, new)
     names = (before.name, now.name)
     return (
-        Section("metrics", ("test", *names), _metrics(before.record, now.record)),
+        Section("metrics", ("test", *names), _metrics(project, before, now)),
         Section("code", ("file", "added", "removed"), _code(project, before.source, now.source)),
         Section("data", ("", *names), _data(project, before, now, fetch)),
         Section("params", ("key", *names), _params(before.source, now.source)),
         Section("packages", ("package", *names), _packages(before.record, now.record)),
-        Section("live", ("version", "stage", "from", "to", "by", "why"), _live(known, names)),
+        Section("live", ("version", "stage", "from (UTC)", "to (UTC)", "by", "why"), _live(known, names)),
     )
 
 
-def _metrics(before: Record, now: Record) -> tuple[tuple[str, ...], ...]:
-    a, b = before.metrics.values["test"], now.metrics.values["test"]
-    rows = [
+def _metrics(project: Project, before: Side, now: Side) -> tuple[tuple[str, ...], ...]:
+    a, b = (side.record.metrics.values["test"] for side in (before, now))
+    found = [
         (name, card.interval(a[name]) if name in a else "-", card.interval(b[name]) if name in b else "-")
         for name in {**a, **b}
     ]
-    if before.metrics.measured_on["test"] != now.metrics.measured_on["test"]:
-        rows.append(("(measured on other test rows: model gate compares on the same)", "", ""))
-    return tuple(rows)
+    if before.record.metrics.measured_on["test"] != now.record.metrics.measured_on["test"]:
+        found.append((f"({_measured_on(project, before.source, now.source)})", "", ""))
+    return tuple(found)
+
+
+def _measured_on(project: Project, before: Source, now: Source) -> str:
+    """Say how the test rows of two versions differ: rows, or only columns."""
+    try:
+        difference = tables.compare_test_rows(project, before, now)
+    except ProjectError as error:
+        return f"measured on other test data; how it differs cannot be told: {one_line(error.what)}"
+    if difference.same:
+        return f"measured on the same test rows{difference.columns()}"
+    return f"measured on other test rows, {difference.others()}: model gate compares on the same"
 
 
 def _code(project: Project, before: Source, now: Source) -> tuple[tuple[str, ...], ...]:
     made = {"dvc.lock", "params.yaml", "evaluation.json", "metrics.json", "environment.json", "uv.lock"}
     revs = [before.commit, now.commit] if now.commit else [before.commit]  # one: the files as they are here
-    text = project.git.run("diff", "--numstat", "-z", "--no-renames", *revs)
-    rows = []
-    for line in text.split("\0"):
-        added, removed, path = (*line.split("\t"), "", "")[:3]
-        if path and path not in made:
-            rows.append((path, f"+{added}", f"-{removed}"))
-    return tuple(rows)
+    found = project.git.differences(*revs)
+    return tuple((path, f"+{added}", f"-{removed}") for path, added, removed in found if path not in made)
 
 
 def _data(project: Project, old_side: Side, new_side: Side, fetch: bool) -> tuple[tuple[str, ...], ...]:
-    rows: list[tuple[str, ...]] = []
+    found: list[tuple[str, ...]] = []
     before, now = old_side.record, new_side.record
     a, b = {i.path: i for i in before.data.inputs}, {i.path: i for i in now.data.inputs}
     for path in {**a, **b}:
         if a.get(path) == b.get(path):
             continue
-        rows.append((path, *(_input(entry) for entry in (a.get(path), b.get(path)))))
-    if not rows:
+        found.append((path, *(_input(entry) for entry in (a.get(path), b.get(path)))))
+    if not found:
         return ()
     for part in {**before.data.splits, **now.data.splits}:
         pair = [str(r.data.splits[part].rows) if part in r.data.splits else "-" for r in (before, now)]
-        rows.append((f"{part} rows", *pair))
+        found.append((f"{part} rows", *pair))
     old, new = (interface.of(project.store, r) for r in (before, now))
-    rows += [("schema", "", sentence) for sentence in interface.changes(old, new)]
-    rows += _rows(project, old_side, new_side, fetch)
-    rows += _columns(project, before, now)
-    return tuple(rows)
+    found += [("schema", "", sentence) for sentence in interface.changes(old, new)]
+    found += _rows(project, old_side, new_side, fetch)
+    found += _columns(project, before, now)
+    return tuple(found)
 
 
 def _input(entry: Any) -> str:
-    if entry is None:
-        return "-"
-    return f"{entry.files} files, {entry.rows if entry.rows is not None else '?'} rows, {entry.bytes:,} bytes"
+    return "-" if entry is None else f"{card.contents(entry)}, {entry.bytes:,} bytes"
 
 
 def _rows(project: Project, before: Side, now: Side, fetch: bool) -> list[tuple[str, ...]]:
@@ -165,29 +170,31 @@ def _rows(project: Project, before: Side, now: Side, fetch: bool) -> list[tuple[
                     why = "the raw tables are not both in the cache (dvc fetch --all-tags)"
                     return [("rows", "", f"not compared: {why}")]
                 asked.append({**params["data"], "path": str(path)})
-            found = json.loads(project.python(f"{PACKAGE}.pipeline.compare_tables", text=json.dumps(asked)))
+            difference = tables.compare(project, asked)
         except ProjectError as error:
             return [("rows", "", f"not compared: {one_line(error.what)}")]
-    changed = "" if found["changed"] is None else f", {found['changed']} changed"
-    return [("rows", "", f"{found['added']} added, {found['removed']} removed{changed}")]
+    return [("rows" if n == 0 else "", "", sentence) for n, sentence in enumerate(difference.sentences())]
 
 
 def _lay_out(project: Project, kept: Record, path: str, target: Path, fetch: bool) -> bool:
     """Link the raw table's objects into a folder; False if the cache lacks one."""
     store = project.store
-    entry = next((i for i in kept.data.inputs if path == i.path or path.startswith(f"{i.path}/")), None)
-    if entry is None or not (fetch or store.is_sound(entry.md5)):
-        return False
-    files = store.members(entry.md5) if entry.md5.endswith(".dir") else {Path(entry.path).name: entry.md5}
+    files: dict[str, str] = {}
+    for entry in kept.data.inputs:  # the table is one input, lies in one, or consists of several
+        if not f"{entry.path}/".startswith(f"{path}/") and not path.startswith(f"{entry.path}/"):
+            continue
+        if not (fetch or store.is_sound(entry.md5)):
+            return False
+        folder = entry.md5.endswith(".dir")
+        inside = store.members(entry.md5) if folder else {"": entry.md5}
+        files |= {f"{entry.path}/{name}" if folder else entry.path: oid for name, oid in inside.items()}
+    files = {name: oid for name, oid in files.items() if f"{name}/".startswith(f"{path}/")}
     if fetch:
         store.fetch(store.unsound(files.values()))
-    if any(not store.path(oid).exists() for oid in files.values()):
+    if not files or any(not store.path(oid).exists() for oid in files.values()):
         return False
-    inside = path[len(entry.path) + 1 :] if path != entry.path else ""
     for name, oid in files.items():
-        if inside and name != inside and not name.startswith(f"{inside}/"):
-            continue
-        place = target / name
+        place = target / (name[len(path) + 1 :] or Path(name).name)
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
             place.symlink_to(store.path(oid))
@@ -205,7 +212,7 @@ def _columns(project: Project, before: Record, now: Record) -> list[tuple[str, .
         if "mean" in a and "mean" in b and abs(a["mean"] - b["mean"]) > MOVED * (a["std"] or 1e-12):
             rows.append((f"{name} (train)", f"mean {a['mean']:.4g}", f"mean {b['mean']:.4g}"))
         elif a.get("distinct") != b.get("distinct"):
-            rows.append((f"{name} (train)", f"{a.get('distinct')} values", f"{b.get('distinct')} values"))
+            rows.append((f"{name} (train)", *(counted(one.get("distinct", 0), "value") for one in (a, b))))
         if a["missing"] != b["missing"]:
             rows.append((f"{name} (train)", f"{a['missing']} missing", f"{b['missing']} missing"))
     return rows
@@ -232,12 +239,12 @@ def _live(known: Registry, names: tuple[str, str]) -> tuple[tuple[str, ...], ...
     rows = []
     for period in periods(known):
         if period.version in names:
-            until = f"{period.until:%Y-%m-%d %H:%M}" if period.until else "now"
+            until = minute(period.until) if period.until else "now"
             rows.append(
                 (
                     period.version,
                     period.stage,
-                    f"{period.since:%Y-%m-%d %H:%M}",
+                    minute(period.since),
                     until,
                     period.by.partition(" <")[0],
                     period.reason,

@@ -8,18 +8,22 @@ import contextlib
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import md5
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import MissingError, ProjectError
+from ..errors import MissingError, ProjectError, UnavailableError
 from . import storage
+from .git import Git, environment
 from .progress import Tick
 
 #: Objects that are asked for, sent or fetched at once.
@@ -27,6 +31,10 @@ JOBS = 8
 #: From so many objects on, one listing of the remote is quicker than a question for each.
 LIST_FROM = 2000
 CHUNK_BYTES = 1 << 20
+#: How long to wait for another dvc command to end; one that trains takes longer, one that was stopped never ends.
+WAIT_SECONDS = 60
+#: How the paths end of the files of a commit that DVC always reads.
+READ_FIRST = (".dvc", ".dvc/config", ".dvcignore", "dvc.lock", "dvc.yaml", "params.yaml")
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
@@ -59,6 +67,58 @@ class Out:
     @property
     def is_input(self) -> bool:
         return self.source.endswith(".dvc")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file or folder of a commit, as DVC's own reader of git gives them to DVC; git itself reads it.
+
+    The reader of git in DVC (pygit2) knows no partial clones, and not all formats that git has.
+    """
+
+    git: Git
+    name: str
+    mode: int
+    sha: str
+    read: dict[str, bytes]
+    entries: "dict[str, _Entry]" = field(default_factory=dict)
+
+    @classmethod
+    def of_commit(cls, git: Git, rev: str) -> "_Entry":
+        tree = git.tree(rev)
+        first = [sha for path, (_, sha) in tree.items() if path.endswith(READ_FIRST)]
+        read = dict(
+            zip(first, git.contents(first), strict=True)
+        )  # with one call of git; what else DVC asks for, singly
+        top = cls(git, "", stat.S_IFDIR, "", read)
+        for path, (mode, sha) in tree.items():
+            *folders, name = path.split("/")
+            folder = top
+            for part in folders:
+                folder = folder.entries.setdefault(part, cls(git, part, stat.S_IFDIR, "", read))
+            folder.entries[name] = cls(git, name, mode, sha, read)
+        return top
+
+    @property
+    def isdir(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def isfile(self) -> bool:
+        return stat.S_ISREG(self.mode)
+
+    @property
+    def size(self) -> int:
+        return len(self._content())
+
+    def scandir(self) -> "Iterator[_Entry]":
+        return iter(self.entries.values())
+
+    def open(self, **_: Any) -> BytesIO:
+        return BytesIO(self._content())
+
+    def _content(self) -> bytes:
+        return self.read[self.sha] if self.sha in self.read else self.git.run_bytes("cat-file", "blob", self.sha)
 
 
 class Store:
@@ -130,11 +190,9 @@ class Store:
     def outs(self, rev: str = "") -> list[Out]:
         """Return everything that is tracked, in the workspace or at a commit."""
         from dvc.exceptions import DvcException
-        from dvc.repo import Repo
 
         try:
-            # With the storage of today: this clone's own settings may not suit the one of then.
-            repo = Repo(str(self.root), rev=rev, config=self._storage) if rev else self._repo
+            repo = self._at(rev) if rev else self._repo
             found = []
             for out in repo.index.outs:
                 stage = out.stage.addressing.rpartition(":")[2] if ":" in out.stage.addressing else out.stage.addressing
@@ -157,6 +215,18 @@ class Store:
                 "git status, then mend the file that is named",
             ) from None
         return sorted(found, key=lambda out: out.path)
+
+    def _at(self, rev: str) -> Any:
+        """Return DVC's view of a commit."""
+        from dvc.fs import GitFileSystem
+        from dvc.repo import Repo
+        from dvc.scm import SCM
+        from scmrepo.git.objects import GitTrie
+
+        entries = _Entry.of_commit(Git(self.root), rev)
+        files = GitFileSystem(trie=GitTrie(entries, rev))  # type: ignore[arg-type]  # it asks for no more
+        # With the storage of today: this clone's own settings may not suit the one of then.
+        return Repo("/", fs=files, scm=SCM(str(self.root), no_scm=True), config=self._storage)
 
     # --- the cache ---
 
@@ -391,18 +461,44 @@ class Store:
 def run(root: Path, *arguments: str) -> str:
     """Run a dvc command; return its output, or raise `ProjectError`.
 
-    It waits while another dvc command holds the repository's lock.
+    It waits a little while another dvc command holds the repository's lock.
     """
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    output: str = _patiently(lambda: _run(root, arguments))
+    return output
+
+
+def _run(root: Path, arguments: tuple[str, ...]) -> str:
+    from dvc.lock import FAILED_TO_LOCK_MESSAGE, LockError
+
+    command = [sys.executable, "-m", "dvc", *arguments]
+    variables = {**environment(), "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(  # noqa: S603 (an argument list)
-        command, cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        command, cwd=root, env=variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        if any(FAILED_TO_LOCK_MESSAGE[:22] in line for line in lines):
+            raise LockError(arguments)
         reason = next((line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")), "\n".join(lines))
         raise ProjectError(f"dvc {' '.join(arguments)} failed: {reason}", "DVC says so", "dvc status shows more")
     return done.stdout
+
+
+def _patiently(action: Callable[[], Any]) -> Any:
+    """Do what needs DVC's lock, and wait a little while another command holds it; DVC itself would wait for ever."""
+    from dvc.lock import LockError
+
+    end = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return action()  # DVC tries for some seconds
+        except LockError:
+            if time.monotonic() > end:
+                raise UnavailableError(
+                    "another dvc command is at work in this clone",
+                    "two at once could harm each other",
+                    "wait until it has ended (fg shows one that was stopped), then the same command again",
+                ) from None
 
 
 def checkout(root: Path, *paths: str) -> None:
@@ -455,14 +551,14 @@ def _md5_of(path: Path) -> str:
 def stale(root: Path) -> dict[str, Any]:
     """Return the stages that `dvc repro` would run, with DVC's reasons; asked in this process, which takes less time.
 
-    It waits while another dvc command is at work.
+    It waits a little while another dvc command is at work.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
         with contextlib.chdir(root):  # DVC's names of stages and files are relative to where it runs
-            found: dict[str, Any] = Repo(str(root), _wait_for_lock=True).status()
+            found: dict[str, Any] = _patiently(lambda: Repo(str(root)).status())
     except DvcException as error:
         raise ProjectError(f"dvc status failed: {error}", "DVC says so", "dvc status shows more") from None
     return found

@@ -3,22 +3,25 @@
 import io
 import json
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import MissingError, ProjectError, UnavailableError
-from . import derive, interface, record, restore
+from ..errors import MissingError, ProjectError, UnavailableError, counted
+from . import derive, interface, record, restore, tables
 from .derive import Source
 from .progress import Say, silent
-from .project import Project
-from .registry import Registry
+from .project import Project, one_line
+from .registry import Registry, Version
 from .restore import package_of
 from .yaml_file import read_yaml
 
 #: Metrics of which less is better.
 LOSSES = frozenset({"log_loss", "rmse", "mae"})
 PREDICTIONS = "predictions/test.parquet"
+#: What the rules of slices may take of a record, and a value's name of one of them.
+RULES_BYTES, NAME_LENGTH = 8_000, 60
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,31 @@ class Judge:
             return "no value"
         interval = "" if entry["low"] is None else f" [{number(entry['low'])}, {number(entry['high'])}]"
         return f"{number(entry['value'])}{interval}"
+
+
+@dataclass(frozen=True)
+class SliceRule:
+    """A rule about one value of a column.
+
+    Attributes
+    ----------
+    rule : record.Rule
+    about : str
+        What it shares with the rules of other values.
+    judged : bool
+        False: it could not be.
+    """
+
+    rule: record.Rule
+    about: str
+    judged: bool
+
+    @property
+    def verdict(self) -> str:
+        """What became of it."""
+        if not self.rule.passed:
+            return "failed"
+        return "passed" if self.judged else "not judged"
 
 
 def judge(
@@ -153,16 +181,16 @@ def _compare(
                 )
             theirs.write_bytes(store.read(member))
         else:
-            say(f"the test rows are others than those of {against}: it predicts them in its release directory")
+            say(_others(project, source, live, against))
             release = restore.materialise(project, live, say)
             rows = _every_column(source, prepared, Path(scratch, "test.parquet"))
             module = f"{package_of(release.folder)}.pipeline.score"
             project.python(module, str(rows), str(theirs), cwd=release.folder, python=release.python)
         asked = {
-            "ours": _path(source, PREDICTIONS),
+            "ours": tables.path(source, PREDICTIONS),
             "theirs": str(theirs),
-            "table": _path(source, test),
-            "columns": _path(source, f"{prepared}/columns.json"),
+            "parts": [tables.part_files(source, prepared, part) for part in _parts(source, prepared, rules)],
+            "columns": tables.path(source, f"{prepared}/columns.json"),
             "slices": sorted(rules["slices_no_worse"]),
             "bootstrap": params["task"]["bootstrap"],
             "seed": params["compute"]["seed"],
@@ -177,18 +205,32 @@ def _every_column(source: Source, prepared: str, target: Path) -> Path:
     import pyarrow.parquet as pq
 
     table = pq.read_table(io.BytesIO(source.read(f"{prepared}/test.parquet")))
-    other = pq.read_table(io.BytesIO(source.read(f"{prepared}/left_out.parquet")))
+    other = pq.read_table(io.BytesIO(source.read(f"{prepared}/left_out/test.parquet")))
     for name in other.column_names:
         table = table.append_column(name, other[name])
     pq.write_table(table, target)
     return target
 
 
-def _path(source: Source, path: str) -> str:
-    """Return where the content of a file lies; it is checked, and fetched if need be."""
-    oid = source.object(path)
-    source.store.read(oid)
-    return str(source.store.path(oid))
+def _parts(source: Source, prepared: str, rules: dict[str, Any]) -> list[str]:
+    """Return the test rows first, then the parts that may have values which no test row has."""
+    rows = source.json(f"{prepared}/summary.json")["rows"] if rules["slices_no_worse"] else {}
+    return ["test", *(part for part in rows if part != "test")]
+
+
+def _others(project: Project, source: Source, live: Version, against: str) -> str:
+    """Say in which way the test data are others than those of the live version."""
+    before = derive.source(project.git, project.store, live.commit, project.model_path)
+    then = "it predicts them in its release directory"
+    try:
+        difference = tables.compare_test_rows(project, before, source)
+    except UnavailableError:
+        raise  # busy or away now: no verdict
+    except ProjectError as error:
+        return f"the test data are others than those of {against} ({one_line(error.what)}): {then}"
+    if difference.same:
+        return f"the test rows are those of {against}{difference.columns()}: {then}"
+    return f"{difference.others()} test rows are others than those of {against}: {then}"
 
 
 def _no_worse(how: Judge, compared: dict[str, Any], rules: dict[str, Any], against: str) -> list[record.Rule]:
@@ -196,29 +238,94 @@ def _no_worse(how: Judge, compared: dict[str, Any], rules: dict[str, Any], again
         _difference(how, compared["metrics"].get(metric), metric, share, against, f"test {metric}")
         for metric, share in sorted(rules["no_worse"].items())
     ]
-    for column, metrics in sorted(rules["slices_no_worse"].items()):
-        by_value = compared.get("slices", {}).get(column)
-        if not by_value:
-            found.append(
-                record.Rule(rule=f"slices of {column}", required="at least one", found="no such column", passed=False)
+    by_column = {
+        column: _slices(how, compared, column, metrics, against)
+        for column, metrics in sorted(rules["slices_no_worse"].items())
+    }
+    return found + _fitting(by_column)
+
+
+def _slices(
+    how: Judge, compared: dict[str, Any], column: str, metrics: dict[str, float], against: str
+) -> list[SliceRule]:
+    """Judge each value of a column; what cannot be judged is named, and no value at all does not pass."""
+    refused = compared["refused"].get(column)
+    if refused:
+        rule = record.Rule(rule=f"slices of {column}", required="values to compare", found=refused, passed=False)
+        return [SliceRule(rule, column, judged=False)]
+    smallest = compared["smallest"]
+    found = []
+    frequent_first = sorted(compared["slices"][column].items(), key=lambda item: (-item[1]["rows"], item[0]))
+    for value, entry in frequent_first:
+        name = f"where {column} is {_shortened(value)}"
+        count = counted(entry["rows"], "test row")
+        if entry["rows"] < smallest:
+            rule = record.Rule(
+                rule=f"slice {name}",
+                required=f"{smallest} rows, to be judged",
+                found=f"{count}: not judged",
+                passed=True,
             )
+            found.append(SliceRule(rule, column, judged=False))
             continue
-        found += [
-            _difference(how, entry.get(metric), metric, share, against, f"test {metric} where {column} is {value}")
-            for value, entry in sorted(by_value.items())
-            for metric, share in sorted(metrics.items())
-        ]
+        for metric, share in sorted(metrics.items()):
+            pair = entry["metrics"].get(metric)
+            rule = _difference(how, pair, metric, share, against, f"test {metric} {name}")
+            # Not the models, but the rows give it no value: one class has no ROC curve.
+            judged = pair is None or pair["ours"]["value"] is not None or pair["theirs"]["value"] is not None
+            if not judged:
+                rule = rule.model_copy(update={"found": f"no value for these {count}: not judged", "passed": True})
+            found.append(SliceRule(rule, f"{metric} where {column}", judged))
+    if not any(one.judged for one in found):
+        none = record.Rule(
+            rule=f"slices of {column}", required="a value that can be judged", found="none", passed=False
+        )
+        found.append(SliceRule(none, column, judged=True))
     return found
+
+
+def _fitting(by_column: dict[str, list[SliceRule]]) -> list[record.Rule]:
+    """Return the rules that a record can hold, those that failed first of all; the others are counted by verdict."""
+    rules = [rule for column in by_column.values() for rule in column]
+    seen: Counter[str] = Counter()
+    turns = []
+    for number, one in enumerate(rules):
+        # After what failed, what passed and what was not judged take turns: neither crowds the other out.
+        turns.append((one.verdict != "failed", seen[one.verdict], number))
+        seen[one.verdict] += 1
+    used, chosen = 0, set()
+    for _, _, number in sorted(turns):
+        one = rules[number]
+        used += len(record.canonical(one.rule.model_dump()).encode()) + 1
+        if used <= RULES_BYTES:
+            chosen.add(number)
+    others = Counter(
+        (one.about, one.verdict, one.rule.required) for number, one in enumerate(rules) if number not in chosen
+    )
+    shown = [one.rule for number, one in enumerate(rules) if number in chosen]
+    return shown + [
+        record.Rule(
+            rule=f"{about}: {counted(count, 'other value')}",
+            required=required,
+            found=f"{verdict}, each of them" if count > 1 else verdict,
+            passed=verdict != "failed",
+        )
+        for (about, verdict, required), count in others.items()
+    ]
+
+
+def _shortened(value: str) -> str:
+    text = one_line(value)
+    return text if len(text) <= NAME_LENGTH else f"{text[:NAME_LENGTH]}..."
 
 
 def _difference(
     how: Judge, entry: dict[str, Any] | None, metric: str, share: float, against: str, name: str
 ) -> record.Rule:
     required = f"at most {share:.4g} of it worse than {against}"
-    if entry is None or entry["theirs"]["value"] is None or entry["difference"]["value"] is None:
+    counts = how.weak(entry["difference"], metric) if entry else None
+    if entry is None or entry["theirs"]["value"] is None or counts is None:
         return record.Rule(rule=name, required=required, found="no value", passed=False)
-    counts = how.weak(entry["difference"], metric)
-    assert counts is not None
     worse = counts if metric in LOSSES else -counts
     theirs = abs(entry["theirs"]["value"])
     return record.Rule(

@@ -2,10 +2,13 @@
 
 from typing import Any, Literal
 
+from ..errors import counted
 from .dvc_repo import Store
 from .record import Record, read_json
 
 Bump = Literal["major", "minor", "patch"]
+#: Changes that a reason names; more are counted.
+NAMED = 5
 
 
 def of(store: Store, record: Record) -> dict[str, Any]:
@@ -37,10 +40,14 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     found = breaks(old, new)
     now = {entry["name"] for entry in new["inputs"]}
     found += [f"column {e['name']!r} is no longer taken" for e in old["inputs"] if e["name"] not in now]
-    before, after = old["output"].get("classes") or [], new["output"].get("classes") or []
-    gone, come = sorted(set(before) - set(after)), sorted(set(after) - set(before))
-    found += [f"class {label!r} is gone" for label in gone] + [f"class {label!r} is new" for label in come]
-    return found
+    return found + classes(old, new)
+
+
+def classes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return which classes only one of two interfaces has: sentences, or none."""
+    before, after = (set(one["output"].get("classes") or []) for one in (old, new))
+    gone, come = sorted(before - after), sorted(after - before)
+    return [f"class {label!r} is gone" for label in gone] + [f"class {label!r} is new" for label in come]
 
 
 def bump(parent: Record, now: Record, store: Store) -> tuple[Bump, str]:
@@ -51,7 +58,9 @@ def bump(parent: Record, now: Record, store: Store) -> tuple[Bump, str]:
     """
     different = changes(of(store, parent), of(store, now))
     if different:
-        return "major", different[0] + (f" and {len(different) - 1} more changes" if len(different) > 1 else "")
+        more = len(different) - NAMED
+        named = "; ".join(different[:NAMED]) + (f"; and {counted(more, 'more change')}" if more > 0 else "")
+        return "major", named
     for what, before, after in (
         ("data", parent.data.inputs, now.data.inputs),
         ("code", parent.code.stages, now.code.stages),

@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from .. import packages
 from ..errors import UnavailableError
+from .git import environment
 from .project import Project
 
 #: An environment that takes longer to install than this has no connection.
@@ -56,16 +57,12 @@ def differences(folder: Path) -> list[str]:
     needed = _needed(folder)
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     found = [] if noted["python"] == here else [f"Python {here}, noted {noted['python']}"]
-    packages = noted["packages"]
-    assert isinstance(packages, dict)
-    for name, wanted in packages.items():
-        try:
-            installed = metadata.version(name)
-        except metadata.PackageNotFoundError:
+    for name, wanted in noted["packages"].items():
+        installed = packages.installed(name)
+        if installed is None:
             if name in needed:  # a lock file also names what only other platforms need
                 found.append(f"{name} is not installed, noted {wanted}")
-            continue
-        if wanted and installed.partition("+")[0] not in [v.partition("+")[0] for v in wanted.split(" or ")]:
+        elif packages.differs(wanted, installed):
             found.append(f"{name} {installed}, noted {wanted}")
     return found
 
@@ -99,11 +96,18 @@ def _install(home: Path, folder: Path, python: str) -> None:
         "--python",
         python,
     ]
-    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    environment["UV_PROJECT_ENVIRONMENT"] = str(home)
+    variables = {key: value for key, value in environment().items() if key != "VIRTUAL_ENV"}
+    variables["UV_PROJECT_ENVIRONMENT"] = str(home)
     try:
         done = subprocess.run(  # noqa: S603 (an argument list)
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+            command,
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
         )
         reason = done.stderr.strip()
     except subprocess.TimeoutExpired:
@@ -125,9 +129,8 @@ def fingerprint(python: str, noted: dict[str, object]) -> str:
         paths = None
     else:
         paths = [str(path) for path in Path(python).parents[1].glob("lib/python*/site-packages")]
-    packages = noted["packages"]
-    assert isinstance(packages, dict)
-    wanted = set(packages)
+    assert isinstance(noted["packages"], dict)
+    wanted = set(noted["packages"])
     lines = [python, str(Path(python).resolve().stat().st_mtime_ns)]
     for folder in paths if paths is not None else [p for p in sys.path if p.endswith("-packages")]:
         for info in sorted(Path(folder).glob("*.dist-info")):

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ..errors import MissingError, ProjectError
+from ..errors import MissingError, ProjectError, counted
 from .dvc_repo import Store
 from .progress import Say
 from .project import Project
@@ -76,7 +76,7 @@ def find(project: Project, rules: dict[str, Any], known: dict[str, frozenset[str
     versions = registry.versions.values()
     refs = dict(_other_refs(project, registry))
     count = len(versions) + len(refs)
-    tick = say(f"looking at what {len(versions)} versions and {len(refs)} other refs need", count)
+    tick = say(f"looking at what {counted(len(versions), 'version')} and {counted(len(refs), 'other ref')} need", count)
     needed = set(_of_outs(project.store, "the workspace", "", strict=True)[0])
     for folder in _worktrees(project):
         # What is not committed there counts, too, and may be in no other cache than its own.

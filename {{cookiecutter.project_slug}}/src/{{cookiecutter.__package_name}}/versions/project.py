@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import platform
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ProjectError, UnavailableError
 from . import registry
 from .dvc_repo import Store
-from .git import Git, GitError
+from .git import LOCAL_VARIABLES, Git, GitError, environment, last_line
 from .registry import Registry, Version
 from .yaml_file import read_yaml
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from .record import Record
 
 PACKAGE = __package__.rpartition(".")[0]
+#: What git says of a repository that someone else owns.
+DOUBTED = re.compile(r"dubious ownership in repository at '(.+)'")
 #: Release directories; git and DVC ignore it.
 RELEASES = ".releases"
 
@@ -108,7 +112,7 @@ class Project:
     def rules_in_force(self, group: str) -> dict[str, Any]:
         """Return a config group of the commit; if it was edited since, which one is meant is a `ProjectError`."""
         found = self.rules(group)
-        changed = self.git.run("status", "--porcelain", "--", "conf", "params.yaml")
+        changed = self.git.changes("conf", "params.yaml")
         if not (changed and self.has_conf):
             return found
         composed = read_yaml(self.python(f"{PACKAGE}.pipeline.compose", "--print", "conf").encode(), "conf").get(group)
@@ -170,7 +174,7 @@ def code_of(folder: Path) -> dict[str, str]:
     It writes no bytecode there: a release directory stays as it was checked out.
     """
     path = os.pathsep.join(filter(None, (str(folder / "src"), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "DVC_NO_ANALYTICS": "1"}
+    return {**environment(), "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "DVC_NO_ANALYTICS": "1"}
 
 
 def failure(what: str, stderr: str) -> ProjectError:
@@ -194,24 +198,63 @@ def find(start: Path) -> Project:
     Raises
     ------
     ProjectError
-        If the folder is in no git repository, or the repository has no `dvc.yaml` with a model.
+        If the folder is in no git repository, or the top of the repository is not the project.
     """
+    root = _top(start)
+    inside = [folder for folder in (start.resolve(), *start.resolve().parents) if folder.is_relative_to(root)][:-1]
+    nested = next((folder for folder in inside if (folder / ".dvc" / "config").is_file()), None)
+    if nested:
+        raise ProjectError(
+            f"the project {nested.name} is a folder of a larger git repository: {root}",
+            "versions are tags of a whole repository, and a release directory is a checkout of one; so model needs a "
+            "project that is the top of its repository (dvc repro, dvc exp and git work as they are)",
+            "give it a repository of its own, as README.md says under 'In a larger repository'",
+        )
+    if not (root / "dvc.yaml").exists():
+        raise ProjectError(
+            f"there is no dvc.yaml in {root}",
+            "it names the stages and the model",
+            "type the command in a folder of the project; if the file was deleted: git checkout HEAD -- dvc.yaml",
+        )
+    return Project(root, *registry.artifact(root))
+
+
+def _top(start: Path) -> Path:
+    """Return the top of the repository that a folder is in."""
+    git, reason = Git(start), ""
+    root: Path | None = None
     try:
-        root = Path(Git(start).run("rev-parse", "--show-toplevel"))
+        root = Path(os.fsdecode(git.run_bytes("rev-parse", "--show-toplevel").removesuffix(b"\n")))
     except GitError as error:
-        fix = "cd into the project; a new one: git init && git add --all && git commit -m Start"
-        if "dubious ownership" in error.stderr:
-            fix = f"git config --global --add safe.directory {start}"
-        raise ProjectError(f"this is no git repository: {start}", "versions are git tags", fix) from None
+        doubted = DOUBTED.search(error.stderr)
+        if doubted:
+            raise ProjectError(
+                f"git does not trust {doubted[1]}: it belongs to another user",
+                "what a repository says git should run would run as you",
+                f"if you do trust it: git config --global --add safe.directory {shlex.quote(doubted[1])}",
+            ) from None
+        reason = last_line(error.stderr)
     except FileNotFoundError:
         raise ProjectError(
             "git is not installed, or the folder is gone", "versions are git tags", "install git"
         ) from None
-    if not (root / "dvc.yaml").exists():
+    if LOCAL_VARIABLES & os.environ.keys():
+        # In a hook, git says which repository it is at work in; a folder of another one may be a slip.
+        there = Git(start, follows_variables=True).try_run("rev-parse", "--absolute-git-dir")
+        here = git.try_run("rev-parse", "--absolute-git-dir")
+        if there and there != here:
+            raise ProjectError(
+                f"GIT_DIR, or a variable like it, names the repository {there}; this folder is in {here or 'none'}",
+                "git, DVC and model would each work on another one",
+                "cd into the project, unset $(git rev-parse --local-env-vars); then the same command again",
+            )
+    if root is None:
         raise ProjectError(
-            f"there is no dvc.yaml in {root}", "it names the stages and the model", "cd into the project"
+            f"this is no git repository: {start} ({reason})",
+            "versions are git tags",
+            "cd into the project; a new one: git init && git add --all && git commit -m Start",
         )
-    return Project(root, *registry.artifact(root))
+    return root
 
 
 def event_message(line: str, event: dict[str, Any]) -> str:

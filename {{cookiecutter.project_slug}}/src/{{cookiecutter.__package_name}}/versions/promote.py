@@ -6,8 +6,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..errors import ProjectError, UnavailableError
+from ..times import day, utc
 from . import card, interface, push, restore
-from .git import GitError, TakenError, last_line
+from .git import GitError, TakenError, tag_fault
 from .progress import Say, silent
 from .project import Project, event_message, one_line, where
 from .registry import STAGE_NAME, Event, Pruned, Registry, Version
@@ -28,8 +29,8 @@ class Moved:
         Name of the new stage tag.
     checks : tuple of str
         What was proven.
-    folder : str
-        The release directory.
+    folder, python : str
+        The release directory, and the interpreter that has its packages.
     remote : str or None
         The git remote that has the tag; None if it is only here.
     notes : tuple of str
@@ -42,6 +43,7 @@ class Moved:
     tag: str
     checks: tuple[str, ...]
     folder: str
+    python: str
     remote: str | None
     notes: tuple[str, ...] = ()
 
@@ -87,7 +89,7 @@ def promote(project: Project, name: str, stage: str, reason: str = "", force: bo
             since = registry.live_since(stage)
             assert since is not None
             raise ProjectError(
-                f"{version.name} is live in {stage} already, since {since.at:%Y-%m-%d %H:%M}",
+                f"{version.name} is live in {stage} already, since {utc(since.at)}",
                 f"by {since.by}",
                 "model history",
             )
@@ -104,10 +106,14 @@ def rollback(
     stage: str,
     reason: str,
     to: str | None = None,
-    force: bool = False,
     say: Say = silent,
 ) -> Moved:
     """Put the last good version back that was live before; quarantine the one that is left.
+
+    Only what is certain to fail is refused: a version that cannot be restored,
+    or that answers its golden rows differently. Callers of the version that was
+    live before may still send what it needs, so an interface that differs is a
+    note, in the event, too.
 
     Parameters
     ----------
@@ -117,8 +123,6 @@ def rollback(
     to : str, optional
         A version that was live in the stage; left out: the last one that is
         not quarantined and can be restored.
-    force : bool
-        Also one that may not serve the requests that the live one serves.
     say : callable
 
     Raises
@@ -140,24 +144,34 @@ def rollback(
             )
         candidates = _candidates(registry, stage, to)
         notes: list[str] = []
-        for version in candidates:
+        for number, version in enumerate(candidates):
+            older = [other.name for other in candidates[number + 1 :]]
+            if to is not None:
+                older = [name for name in registry.good_before(stage) if name != version.name]
             try:
                 release = restore.materialise(project, version, say)
-                served = _serves(project, registry, release, stage, source, force, rolls_back=True)
-                checks = [*release.checks, *served]
-                same = _same_model(project, registry, version, [source])
+            except UnavailableError as error:
+                # What is busy or away now may be good: nobody but a person takes an older version for that.
+                raise UnavailableError(error.what, error.why, error.fix + _or_choose(stage, older)) from None
             except ProjectError as error:
-                # What is busy or away now may be good: an older version must not be taken for that.
-                if version is candidates[-1] or isinstance(error, UnavailableError):
-                    raise
+                if version is candidates[-1]:
+                    raise ProjectError(
+                        error.what, "; ".join([error.why, *notes]), error.fix + _or_choose(stage, older)
+                    ) from None
                 notes.append(f"{version.name} was passed over: {one_line(error.what)}")
                 say(notes[-1])
                 continue
-            if same:
+            checks = list(release.checks)
+            warning = _warning(project, registry, release, stage, source)
+            if warning:
+                notes.insert(0, warning)
+            else:
+                checks.append(f"serves the requests of {source}")
+            if _same_model(project, registry, version, [source]):
                 notes.append(
                     f"{version.name} has the same model as {source}: if the model is at fault, choose with --to"
                 )
-            return _move(project, registry, "rollback", stage, source, release, reason, force, checks, remote, notes)
+            return _move(project, registry, "rollback", stage, source, release, reason, False, checks, remote, notes)
     raise AssertionError("the last candidate returns or raises")
 
 
@@ -202,6 +216,8 @@ def _candidates(registry: Registry, stage: str, to: str | None) -> list[Version]
 
 
 def _why_not(registry: Registry, name: str) -> str:
+    if name not in registry.versions:
+        return "has no tag here"
     if registry.versions[name].withdrawn:
         return "was withdrawn"
     return "was left by a roll-back" if registry.quarantined_by(name) else "was pruned"
@@ -234,7 +250,7 @@ def _same_model(project: Project, registry: Registry, version: Version, others: 
 def _quarantined(version: str, events: dict[str, Event], stage: str) -> ProjectError:
     event = next(iter(events.values()))
     return ProjectError(
-        f"{version} is quarantined: {event.by} rolled {event.stage} back from it on {event.at:%Y-%m-%d}",
+        f"{version} is quarantined: {event.by} rolled {event.stage} back from it on {day(event.at)}",
         f"reason given: {event.reason or 'none'}",
         f'if it is good after all: model promote {version} --to {stage} --force --reason "why"',
     )
@@ -242,7 +258,7 @@ def _quarantined(version: str, events: dict[str, Event], stage: str) -> ProjectE
 
 def _pruned(version: str, note: Pruned, stage: str) -> ProjectError:
     return ProjectError(
-        f"{version} was pruned: {note.by} had what is stored for it deleted on {note.at:%Y-%m-%d}",
+        f"{version} was pruned: {note.by} had what is stored for it deleted on {day(note.at)}",
         note.reason or "no rule of conf/retention/ kept it",
         f"where the cache still has it, or dvc repro at its tag made it again: "
         f'model promote {version} --to {stage} --force --reason "why"',
@@ -289,39 +305,75 @@ def _may_enter(project: Project, registry: Registry, version: Version, stage: st
             )
 
 
+def _interfaces(
+    project: Project, registry: Registry, release: Release, source: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the interface of the live version and that of the one which is to follow it."""
+    live = interface.of(project.store, project.record(registry.get(source)))
+    return live, restore.read_json(release.folder / project.model_path / "interface.json")
+
+
 def _serves(
-    project: Project,
-    registry: Registry,
-    release: Release,
-    stage: str,
-    source: str | None,
-    force: bool,
-    rolls_back: bool = False,
+    project: Project, registry: Registry, release: Release, stage: str, source: str | None, force: bool
 ) -> list[str]:
     """Refuse a version that may not serve the requests that the live one serves."""
     if source is None:
         return ["nothing was live before"]
     try:
-        live = interface.of(project.store, project.record(registry.versions[source]))
+        live, new = _interfaces(project, registry, release, source)
     except ProjectError as error:
         unknown = f"the interface of {source} is not known: {one_line(error.what)}"
-        if force or rolls_back:
+        if force:
             return [unknown]
         raise ProjectError(
             unknown,
             f"{release.version.name} must serve the requests that {source} serves",
             error.fix + "; or the same command with --force --reason",
         ) from None
-    new = restore.read_json(release.folder / project.model_path / "interface.json")
     broken = interface.breaks(live, new)
     if not broken:
         return [f"serves the requests of {source}"]
     if force:
         return [f"forced although {reason}" for reason in broken]
     raise ProjectError(
-        f"{release.version.name} may not serve the requests that {source} serves: {'; '.join(broken[:5])}",
+        f"{release.version.name} may not serve the requests that {source} serves: {_some(broken)}",
         f"whoever calls {stage} may send what it does not understand",
         "change the callers first, then the same command with --force --reason",
+    )
+
+
+def _warning(project: Project, registry: Registry, release: Release, stage: str, source: str) -> str | None:
+    """Return what callers of the version that is left may meet at the one that comes back."""
+    name = release.version.name
+    try:
+        live, new = _interfaces(project, registry, release, source)
+    except ProjectError as error:
+        return (
+            f"WARNING: whether {name} serves the requests of {source} is not known ({one_line(error.what)}); "
+            f"ask whoever calls {stage}"
+        )
+    different = [*interface.breaks(live, new), *interface.classes(live, new)]
+    if not different:
+        return None
+    return (
+        f"WARNING: {name} may not serve every request that {source} served: {_some(different)}; "
+        f"tell whoever calls {stage}"
+    )
+
+
+def _some(sentences: list[str]) -> str:
+    more = len(sentences) - interface.NAMED
+    return "; ".join(sentences[: interface.NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _or_choose(stage: str, names: list[str]) -> str:
+    """Return how to go back to a version that was live earlier, to go on a fix with."""
+    if not names:
+        return ""
+    others = f" (or {', '.join(names[1:4])})" if names[1:] else ""
+    return (
+        "\n       or choose one that was live earlier: "
+        f'model rollback --stage {stage} --to {names[0]}{others} --reason "why"'
     )
 
 
@@ -376,18 +428,6 @@ def _move(
             "model history, then the same command again if it is still right",
         ) from None
     except GitError as error:
-        if error.arguments[0] == "tag":
-            raise ProjectError(
-                f"the tag could not be signed: {last_line(error.stderr)}",
-                "sign_tags is true in conf/stages/",
-                "git config user.signingkey KEY (and gpg.format ssh for an SSH key), or sign_tags: false",
-            ) from None
-        raise ProjectError(
-            f"the git remote {remote} did not take the stage tag: {last_line(error.stderr)}"
-            if remote
-            else f"git could not write the tag: {last_line(error.stderr)}",
-            f"{stage} still holds {source or 'nothing'}, here and there",
-            f"mend that (try: git push --dry-run {remote}), then the same command again",
-        ) from None
+        raise tag_fault(error, remote, f"{stage} still holds {source or 'nothing'}, here and there") from None
     folder = str(release.folder.relative_to(project.root))
-    return Moved(stage, kind, source, target, name, tuple(checks), folder, remote, tuple(notes or ()))
+    return Moved(stage, kind, source, target, name, tuple(checks), folder, release.python, remote, tuple(notes or ()))

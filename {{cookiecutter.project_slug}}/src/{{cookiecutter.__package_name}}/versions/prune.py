@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import needs, restore
-from .git import GitError, TakenError, last_line
+from .git import GitError, TakenError, tag_fault
 from .needs import Needs
 from .progress import Say, silent
 from .project import Project, event_message, one_line, where
@@ -134,7 +134,7 @@ def prune(project: Project, reason: str = "", yes: bool = False, say: Say = sile
         plan = _only(first, _plan(project, rules, look, say)) if first.objects else first
         objects = sorted(plan.objects)
         if objects:
-            project.store.remove_from_remote(objects, say(f"deleting {len(objects)} objects", len(objects)))
+            project.store.remove_from_remote(objects, say(f"deleting {counted(len(objects), 'object')}", len(objects)))
         back, lost = _give_back(project, plan, look, say)
         registry = project.registry()
         for name in plan.goes:
@@ -205,8 +205,8 @@ def _note(project: Project, plan: Plan, reason: str, say: Say) -> str | None:
             "actor": git.identity(),
             "where": where(),
         }
-        line = f"{project.name}: what is stored for {len(goes)} versions was pruned: {_range(goes)}"
-        say(f"noting {len(goes)} versions as pruned")
+        line = f"{project.name}: what is stored for {counted(len(goes), 'version')} was pruned: {_range(goes)}"
+        say(f"noting {counted(len(goes), 'version')} as pruned")
         try:
             sign = bool(project.rules("stages").get("sign_tags"))
             tag = git.tag_object(name, git.commit("HEAD"), event_message(line, event), sign=sign)
@@ -216,11 +216,8 @@ def _note(project: Project, plan: Plan, reason: str, say: Say) -> str | None:
                 git.fetch_tags(remote)
             continue
         except GitError as error:
-            raise ProjectError(
-                f"the note of what goes could not be made: {last_line(error.stderr)}",
-                "nothing is deleted that the history does not say; nothing has been",
-                "mend that, then the same command again",
-            ) from None
+            still = "nothing is deleted that the history does not say; nothing has been"
+            raise tag_fault(error, remote, still) from None
         return name
     raise ProjectError("others prune at the same time", "each took the number of this note", "try again")
 
@@ -244,7 +241,7 @@ def _give_back(project: Project, plan: Plan, look: Callable[[], Needs], say: Say
     lacking = found.by_versions - store.stored().keys()
     back = frozenset(oid for oid in lacking if store.is_sound(oid))
     if back:
-        store.push(back, say(f"sending {len(back)} objects that are needed", len(back)))
+        store.push(back, say(f"sending {counted(len(back), 'needed object')}", len(back)))
     if not store.is_shared:
         store.remove_from_cache(plan.objects - found.objects)
     return back, len(lacking - back)

@@ -8,7 +8,7 @@ another storage has the same address.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..errors import ProjectError, UnavailableError
+from ..errors import ProjectError, UnavailableError, counted
 from .dvc_repo import Out
 from .progress import Say, silent
 from .project import Project, listed
@@ -67,21 +67,24 @@ def everything(project: Project, outs: Iterable[Out], say: Say = silent) -> tupl
     """
     store = project.store
     wanted = store.objects(outs)
-    missing = store.lacking(wanted, say(f"looking for {len(wanted)} objects in the DVC remote", len(wanted)))
+    missing = store.lacking(wanted, say(f"looking for {counted(len(wanted), 'object')} in the DVC remote", len(wanted)))
     if missing:
-        damaged = store.unsound(missing, say(f"checking {len(missing)} objects", len(missing)))
+        damaged = store.unsound(missing, say(f"checking {counted(len(missing), 'object')}", len(missing)))
         if damaged:
             raise ProjectError(
-                f"the cache has lost or damaged {len(damaged)} objects:\n{listed([wanted[oid] for oid in damaged])}",
+                f"the cache has lost or damaged {counted(len(damaged), 'object')}:\n"
+                f"{listed([wanted[oid] for oid in damaged])}",
                 "they would be sent as they are, and the version could never be restored",
                 "dvc repro --force makes outputs again; for inputs: dvc add again from a good copy",
             )
-        store.push(missing, say(f"sending {len(missing)} of {len(wanted)} objects to the DVC remote", len(missing)))
+        store.push(
+            missing, say(f"sending {len(missing)} of {counted(len(wanted), 'object')} to the DVC remote", len(missing))
+        )
         left = store.lacking(wanted)
         if left:
             names = listed([wanted[oid] for oid in left])
             raise ProjectError(
-                f"the remote does not list {len(left)} objects that were sent:\n{names}",
+                f"the remote does not list {counted(len(left), 'object')} sent:\n{names}",
                 "a version whose data cannot come back must not have a name",
                 "look at the storage (space, permissions), then the same command again",
             )

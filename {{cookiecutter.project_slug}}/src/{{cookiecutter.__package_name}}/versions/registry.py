@@ -85,6 +85,8 @@ class Event:
     by, reason, title : str
     checks : tuple of str
         What was proven before the move.
+    notes : tuple of str
+        What whoever moved it was told.
     forced : bool
     version_tag : str or None
         The hash that the version's tag had then.
@@ -102,6 +104,7 @@ class Event:
     tag_name: str
     commit: str
     checks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     forced: bool = False
     version_tag: str | None = None
 
@@ -174,7 +177,8 @@ class Registry:
 
     def good_before(self, stage: str) -> list[str]:
         """Return what a stage may be rolled back to, the one that was live last first."""
-        before = (self.versions[name] for name in self.previously_live(stage) if not self.quarantined_by(name))
+        known = [name for name in self.previously_live(stage) if name in self.versions]  # a tag may be gone
+        before = (self.versions[name] for name in known if not self.quarantined_by(name))
         return [version.name for version in before if not version.withdrawn and not self.pruned(version.name)]
 
     def stages_of(self, version: str) -> list[str]:
@@ -404,10 +408,15 @@ def _event(tag: str, stage: str, counter: int, cancel: bool, rest: list[str], he
         title=rest[7],
         tag_name=tag,
         commit=rest[3],
-        checks=tuple(map(str, noted["checks"])) if isinstance(noted.get("checks"), list) else (),
+        checks=_texts(noted.get("checks")),
+        notes=_texts(noted.get("notes")),
         forced=noted.get("forced") is True,
         version_tag=noted["version_tag"] if isinstance(noted.get("version_tag"), str) else None,
     )
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    return tuple(map(str, values)) if isinstance(values, list) else ()
 
 
 def _in_order(moves: list[Event]) -> list[Event]:

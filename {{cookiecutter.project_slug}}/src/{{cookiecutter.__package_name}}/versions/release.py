@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import checks, derive, gate, interface, push, record
 from .checks import Problem
-from .git import GitError, TakenError, last_line
+from .git import GitError, TakenError, tag_fault
 from .progress import Say, silent
 from .project import Project, listed, one_line
 from .registry import PRUNED, Registry, Version
@@ -22,7 +22,8 @@ class Released:
 
     Attributes
     ----------
-    version : str
+    version, tag : str
+        The number, and the name of the git tag.
     reason : str
         Why it has this number.
     verdict : record.Gate
@@ -34,6 +35,7 @@ class Released:
     """
 
     version: str
+    tag: str
     reason: str
     verdict: record.Gate
     sent: int
@@ -86,7 +88,7 @@ def release(
             problems += failed_rules(verdict, project.place("gate", verdict.name))
         if problems:
             lines = [f"{problem.what}\n    fix: {problem.fix}" for problem in problems]
-            count = f"{len(problems)} thing{'s' * (len(problems) != 1)} must be mended first"
+            count = f"{counted(len(problems), 'thing')} must be mended first"
             raise ProjectError(
                 f"nothing was released; {count}:\n{listed(lines, most=30)}",
                 "a version must be complete, explained and good enough before it has a name",
@@ -144,7 +146,7 @@ def _tag(
     say: Say,
 ) -> Released:
     git = project.git
-    line = one_line(title or git.run("log", "-1", "--no-show-signature", "--format=%s", source.commit)) or "untitled"
+    line = one_line(title or git.run("log", "-1", "--format=%s", source.commit)) or "untitled"
     found = derive.derive(source, record.Identity(name=project.name, version=FIRST, parent=None, title=line), verdict)
     for _ in range(RACES):
         registry = project.registry()
@@ -174,8 +176,8 @@ def _tag(
         if remote and _may_be_pruned(project, remote):
             again, _ = push.everything(project, source.outs, say)
             if again:
-                notes.append(f"somebody pruned meanwhile; {again} objects were sent again")
-        return Released(number, reason, verdict, *stored, remote, tuple(notes))
+                notes.append(f"someone pruned meanwhile; {counted(again, 'object')} sent again")
+        return Released(number, name, reason, verdict, *stored, remote, tuple(notes))
     raise ProjectError(
         f"{RACES} version numbers were taken while they were tried", "others release at the same time", "try again"
     )
@@ -210,24 +212,14 @@ def next_number(
 
 
 def _push_refused(error: GitError, remote: str | None, branch: str | None) -> ProjectError:
-    reason = last_line("\n".join(line for line in error.stderr.splitlines() if not line.startswith("hint")))
-    if error.arguments[0] == "tag":
-        return ProjectError(
-            f"the tag could not be signed: {reason}",
-            "sign_tags is true in conf/stages/",
-            "git config user.signingkey KEY (and gpg.format ssh for an SSH key), or sign_tags: false",
-        )
     if "non-fast-forward" in error.stderr or "fetch first" in error.stderr:
         return ProjectError(
             f"{remote} has commits on {branch} that are not here",
             "the branch and the tag are pushed together or not at all; nothing was tagged",
             "git pull, dvc repro, commit, then model release",
         )
-    return ProjectError(
-        f"the git remote {remote} did not take the tag: {reason}",
-        "nothing was tagged, here or there; the data that was sent is kept and will not be sent again",
-        f"mend that (try: git push --dry-run {remote}), then the same command again",
-    )
+    still = "nothing was tagged, here or there; the data that was sent is kept and will not be sent again"
+    return tag_fault(error, remote, still)
 
 
 def _notes(project: Project, source: derive.Source, remote: str | None, made: record.Record) -> list[str]:
@@ -256,7 +248,9 @@ def candidate(project: Project, against: str | None = None, say: Say = silent) -
     """Judge what the workspace holds, committed or not, without releasing it."""
     problem = checks.stale_params(project)
     if problem:
-        raise ProjectError(f"there is nothing to judge: {problem}", "the gate judges what conf/ makes", "dvc repro")
+        raise ProjectError(
+            f"there is nothing to judge: {problem.what}", "the gate judges what conf/ makes", problem.fix
+        )
     registry = project.registry()
     version = registry.get(against).name if against else ""
     source = derive.source(project.git, project.store, "", project.model_path)

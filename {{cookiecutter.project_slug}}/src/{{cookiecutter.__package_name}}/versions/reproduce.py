@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import derive, interpreter, restore
 from .dvc_repo import Out, name_of
 from .progress import Say, silent
@@ -134,11 +134,11 @@ def _inputs(project: Project, outs: tuple[Out, ...], folder: Path, say: Say) -> 
 
     inputs = [out for out in outs if out.is_input]
     wanted = project.store.objects(inputs)
-    bad = project.store.unsound(wanted, say(f"checking {len(wanted)} objects of the inputs", len(wanted)))
+    bad = project.store.unsound(wanted, say(f"checking {counted(len(wanted), 'object')} of the inputs", len(wanted)))
     if bad:
-        project.store.fetch(bad, say(f"fetching {len(bad)} objects of the inputs", len(bad)))
+        project.store.fetch(bad, say(f"fetching {counted(len(bad), 'object')} of the inputs", len(bad)))
     dvc_repo.checkout(folder, *[out.path for out in inputs])
-    (folder / ".dvc" / "config.local").unlink()
+    restore.configure(folder)
 
 
 def _repro(folder: Path, python: str, say: Say) -> None:
@@ -148,7 +148,13 @@ def _repro(folder: Path, python: str, say: Say) -> None:
     command = [python, "-m", "dvc", "repro", "--force", "--no-run-cache", "--no-commit"]
     lines: list[str] = []
     with subprocess.Popen(  # noqa: S603 (an argument list)
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as training:
         try:
             assert training.stdout is not None

@@ -15,13 +15,16 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
 from . import dvc_repo, interpreter
-from .git import Git, GitError
+from .git import AS_COMMITTED, Git, GitError
 from .progress import Say, silent
 from .project import Project, code_of, failure
 from .record import Record, digest
 from .registry import Version
+
+#: A model that needs longer than this for its few golden rows has hung.
+REPLAY_SECONDS = 1800
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def materialise(project: Project, version: Version, say: Say = silent) -> Releas
 def _checks(kept: Record, replayed: str) -> tuple[str, ...]:
     return (
         f"model sha256 {kept.model.sha256[:12]}",
-        f"{kept.interface.golden.rows} golden rows {replayed}",
+        f"{counted(kept.interface.golden.rows, 'golden row')} {replayed}",
     )
 
 
@@ -150,7 +153,7 @@ def _sound_objects(project: Project, kept: Record, say: Say) -> None:
     for objects in ([kept.model.md5], store.members(kept.model.md5).values()):
         bad = store.unsound(objects)
         if bad:
-            what = f"fetching {len(bad)} object{'s' * (len(bad) != 1)} that the cache lacks or has damaged"
+            what = f"fetching {counted(len(bad), 'object')} that the cache lacks or has damaged"
             store.fetch(bad, say(what, len(bad)))
 
 
@@ -176,7 +179,14 @@ def _build(
         try:
             files = _check_out(project, version, kept, building, say)
             say("replaying the golden rows")
-            _, stderr = replay.communicate("go\n")
+            _, stderr = replay.communicate("go\n", timeout=REPLAY_SECONDS)
+        except subprocess.TimeoutExpired:
+            replay.kill()
+            raise ProjectError(
+                f"the replay of {version.name} did not end within {REPLAY_SECONDS} s",
+                "a version that is live must answer",
+                "try it: model checkout " + version.name + ", then load the model and predict some rows",
+            ) from None
         except BaseException:
             replay.kill()
             raise
@@ -227,12 +237,18 @@ def package_of(folder: Path) -> str:
 def worktree(project: Project, folder: Path, commit: str) -> None:
     """Make a worktree at a commit whose DVC uses this project's cache."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # The user's hooks (`dvc install` sets one that checks everything out) are for the user's worktree.
-    project.git.run("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(folder), commit)
-    local = folder / ".dvc" / "config.local"
+    project.git.run(*AS_COMMITTED, "worktree", "add", "--quiet", "--detach", str(folder), commit)
     cache = str(project.store.cache.parents[1])
     quote = "'" if '"' in cache else '"'
-    local.write_text(f"[cache]\n    dir = {quote}{cache}{quote}\n", encoding="utf-8")
+    configure(folder, f"[cache]\n    dir = {quote}{cache}{quote}\n")
+
+
+def configure(folder: Path, settings: str = "") -> None:
+    """Write the settings of a worktree's own DVC.
+
+    It need not look at git, and cannot everywhere: its reader of git takes the worktree of a submodule for another one.
+    """
+    (folder / ".dvc" / "config.local").write_text(f"[core]\n    no_scm = true\n{settings}", encoding="utf-8")
 
 
 def _move_into_place(project: Project, version: Version, building: Path, folder: Path) -> None:

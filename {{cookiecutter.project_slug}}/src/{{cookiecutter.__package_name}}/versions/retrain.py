@@ -92,5 +92,5 @@ def retrain(project: Project, folder: Path, scheduled: bool = False, say: Say = 
     dvc_repo.run(git.root, "push")
     git.run("switch", "--quiet", "--force-create", BRANCH)
     git.run("commit", "--quiet", "--all", "--message", TITLE)
-    git.run("push", "--quiet", "--force", remote, f"HEAD:refs/heads/{BRANCH}")
+    git.push(remote, f"HEAD:refs/heads/{BRANCH}", options=("--force",))
     return Retrained("a model of the fresh data passes the gate", BRANCH, written.page)

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 
-from ..errors import ProjectError, UnavailableError
+from ..errors import ProjectError, UnavailableError, counted
 from . import checks, registry
 from .checks import Problem
 from .progress import Say, silent
@@ -158,7 +158,8 @@ def _unrestorable(project: Project, known: Registry) -> list[Problem]:
         if lacking:
             found.append(
                 Problem(
-                    f"{name} cannot be restored elsewhere: the DVC remote lacks {len(lacking)} objects of its model",
+                    f"{name} cannot be restored elsewhere: the DVC remote lacks "
+                    f"{counted(len(lacking), 'object')} of its model",
                     f"model push {name}",
                 )
             )

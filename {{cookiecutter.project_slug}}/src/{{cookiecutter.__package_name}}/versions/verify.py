@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, counted
+from ..times import day
 from . import derive, gate
 from .git import SIGNED, GitError, last_line
 from .interface import differences
@@ -129,7 +130,7 @@ def drill(project: Project, versions: Sequence[Version], registry: Registry, say
                     needs[version.name] = store.objects(store.outs(version.commit))
             tick()
         later = Counter(oid for objects in needs.values() for oid in objects)
-        tick = say(f"restoring {len(later)} objects", len(later))
+        tick = say(f"restoring {counted(len(later), 'object')}", len(later))
         for version in versions:
             result, objects = results[version.name], needs.get(version.name, {})
             with _faults_of(result):
@@ -137,7 +138,7 @@ def drill(project: Project, versions: Sequence[Version], registry: Registry, say
                 missing = [oid for oid in objects if not store.path(oid).exists()]
                 store.fetch(missing, tick)
                 if kept and objects:
-                    result.proven.append(f"{len(objects)} objects came from the DVC remote as their names say")
+                    result.proven.append(f"{counted(len(objects), 'object')} came from the DVC remote as named")
                     source = derive.source(project.git, store, version.commit, project.model_path)
                     _fields(source, kept, kept.governance.gate, result)
             later.subtract(list(objects))
@@ -181,7 +182,7 @@ def _tag(project: Project, version: Version, witnesses: Witnesses, result: Verif
     fits = _identity(project, version, kept, registry, result)
     note = registry.pruned(version.name)
     if note:
-        result.proven.append(f"pruned on {note.at:%Y-%m-%d} by {note.by}: nothing else can be derived again")
+        result.proven.append(f"pruned on {day(note.at)} by {note.by}: nothing else can be derived again")
     return kept if fits else None
 
 
@@ -251,9 +252,9 @@ def _objects(project: Project, source: derive.Source, result: Verified) -> None:
         fix = push if here else f"in a clone that still has it: {push}"
         result.fault(f"the DVC remote lacks {wanted[oid]}", fix)
     if not damaged:
-        result.proven.append(f"{len(present)} objects in the cache have the bytes that their names say")
+        result.proven.append(f"{counted(len(present), 'object')} in the cache with the bytes that the name says")
     if not lacking:
-        result.proven.append(f"{len(wanted)} objects are in the DVC remote")
+        result.proven.append(f"{counted(len(wanted), 'object')} seen in the DVC remote")
 
 
 def _identity(project: Project, version: Version, kept: Record, registry: Registry, result: Verified) -> bool:
