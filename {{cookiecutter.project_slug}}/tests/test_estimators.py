@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import zipfile
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 import skops.io
 from conftest import PACKAGE, ROOT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -32,6 +33,22 @@ class Moody(DummyClassifier):
 
     def fit(self, *_):
         raise KeyError("nothing here")
+
+
+class Restless(DummyClassifier):
+    """Notes when it was fitted, to how many rows, and whatever `what` says."""
+
+    most_rows = 0
+
+    def __init__(self, what=None):
+        super().__init__()
+        self.what = what
+
+    def fit(self, X, y):
+        Restless.most_rows = max(Restless.most_rows, X.shape[0])
+        self.at_ = time.perf_counter_ns()
+        self.stranger_ = Bare() if self.what == "stranger" else (lambda: 0) if self.what == "lambda" else None
+        return super().fit(X, y)
 
 
 class Bare:
@@ -208,6 +225,26 @@ def test_what_cannot_be_used_is_refused_before_training(pipeline, params, train,
         )
 
 
+@pytest.mark.parametrize("what", ["stranger", "lambda"])
+def test_what_cannot_be_kept_is_refused_after_a_few_rows(params, train, tmp_path, refused, what):
+    if params.task.name != "classification":
+        pytest.skip("for classification")
+    (tmp_path / "trusted_types.txt").write_text("test_estimators.Restless\n", encoding="utf-8")
+    Restless.most_rows = 0
+    words = {"stranger": "nobody has reviewed: test_estimators.Bare", "lambda": "cannot be saved: .*lambda.*`def`"}
+    with refused(words[what]):
+        train(target("test_estimators.Restless", what=what))
+    assert Restless.most_rows == 200
+
+
+def test_an_estimator_that_cannot_give_the_same_bytes_is_told_when_it_trains(params, train, tmp_path, capsys):
+    if params.task.name != "classification":
+        pytest.skip("for classification")
+    (tmp_path / "trusted_types.txt").write_text("test_estimators.Restless\n", encoding="utf-8")
+    train(target("test_estimators.Restless"))
+    assert "do not give the same bytes" in capsys.readouterr().out
+
+
 def test_parts_without_a_seed_get_the_one_of_compute(pipeline, params):
     steps = [["a", forest(params.task.name)], ["b", forest(params.task.name) | {"random_state": 7}]]
     built = pipeline.estimator.build(target(f"sklearn.ensemble.Voting{KINDS[params.task.name]}", estimators=steps))
@@ -252,6 +289,7 @@ def test_state_and_computations_are_trusted_and_what_reads_writes_or_runs_is_not
     assert pipeline.trust.trusted(HARMFUL) == frozenset()
 
 
+@settings(deadline=None)
 @given(st.sampled_from(HARMLESS + HARMFUL).flatmap(lambda name: st.tuples(st.just(name), st.integers(0, len(name)))))
 def test_a_name_that_is_not_whole_is_never_trusted(pipeline, name):
     text, cut = name
@@ -316,6 +354,7 @@ def test_every_feature_has_a_name_and_the_width_that_was_foreseen(
         ]
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     counts=st.lists(st.integers(1, 6), min_size=1, max_size=12),
     gaps=st.integers(0, 3),

@@ -13,7 +13,7 @@ from .compute import pinned
 
 PREPARED = Path("data/prepared")
 OUT = Path("model")
-#: Rows on which a fit that failed is tried again, to find out why.
+#: Rows on which a fit is tried: before it, of an estimator from elsewhere; after it failed, to find out why.
 TRIAL_ROWS = 200
 
 
@@ -42,29 +42,31 @@ def train(table: Any, table_columns: list[columns.Column], params: config.Config
     model = features.pipeline(inputs, params.features, built)
     estimator.pin(model, params.compute)
     features.check_memory(model[0], rows, answers, params.features)
-    with pinned(params.compute, params.compute.jobs):
-        return _fit(model, rows, answers, params)
+    return _fit(model, rows, answers, params)
 
 
 def _fit(model: Any, rows: Any, answers: Any, params: config.Config) -> Any:
-    """Fit, with numbers for the classes if the estimator takes no others."""
+    """Fit, with numbers for the classes if the estimator takes nothing else."""
     import numpy as np
     from sklearn.base import clone
 
     from .labels import NumberedLabels
 
     name = params.model.estimator["_target_"]
+    chosen = np.unique(np.linspace(0, len(rows) - 1, TRIAL_ROWS).astype(int))
+    few = rows.iloc[chosen], answers.iloc[chosen]
+    if _is_foreign(model[-1]):
+        _rehearse(model, *few, params)
     try:
-        return model.fit(rows, answers)
+        with pinned(params.compute, params.compute.jobs):
+            return model.fit(rows, answers)
     except Exception as error:
-        chosen = np.unique(np.linspace(0, len(rows) - 1, TRIAL_ROWS).astype(int))
-        few = rows.iloc[chosen], answers.iloc[chosen]
         if params.task.name == "classification" and not isinstance(model[-1], NumberedLabels):
             numbered = clone(model).set_params(model=NumberedLabels(model[-1]))
-            if _fails(model, *few) and not _fails(numbered, *few):
+            if _trial(model, *few, params.compute) is None and _trial(numbered, *few, params.compute) is not None:
                 print(f"{name} takes no text as class labels: they are numbered for it, and named in what it answers")
                 return _fit(numbered, rows, answers, params)
-        group = "features" if _fails(model[:-1], *few) else "model"
+        group = "features" if _trial(model[:-1], *few, params.compute) is None else "model"
         raise ProjectError(
             f"{name} refuses to fit: {_words(error)}",
             "an argument has a value that it does not take, or it cannot handle this table",
@@ -72,16 +74,37 @@ def _fit(model: Any, rows: Any, answers: Any, params: config.Config) -> Any:
         ) from error
 
 
-def _fails(model: Any, rows: Any, answers: Any) -> bool:
-    """Tell whether a fit to a few rows fails, to find out why a fit to all did."""
+def _is_foreign(estimator: Any) -> bool:
+    """Tell whether an estimator, or one that it is made of, is not scikit-learn's."""
+    parts = [part for part in (estimator, *estimator.get_params(deep=True).values()) if hasattr(part, "fit")]
+    return any(not type(part).__module__.startswith("sklearn.") for part in parts)
+
+
+def _rehearse(model: Any, rows: Any, answers: Any, params: config.Config) -> None:
+    """Fit a few rows, save and load the result: what cannot be kept is refused before the long fit, not after it."""
+    from . import model_file
+
+    fits = [_trial(model, rows, answers, params.compute) for _ in range(2)]
+    if None in fits:
+        return  # the fit to all rows says why
+    first, second = map(model_file.to_bytes, fits)
+    model_file.from_bytes(first, f"{params.model.estimator['_target_']}, fitted to {len(rows)} rows,")
+    if first != second:
+        print(
+            f"{params.model.estimator['_target_']}: two fits to the same rows do not give the same bytes, so "
+            "`model reproduce` will find another model file"
+        )
+
+
+def _trial(model: Any, rows: Any, answers: Any, compute: config.Compute) -> Any:
+    """Return a copy of a model fitted to a few rows, or None if that fails."""
     from sklearn.base import clone
 
     try:
-        with warnings.catch_warnings(action="ignore"):
-            clone(model).fit(rows, answers)
+        with pinned(compute, compute.jobs), warnings.catch_warnings(action="ignore"):
+            return clone(model).fit(rows, answers)
     except Exception:  # noqa: BLE001 (an estimator of anybody's may raise anything)
-        return True
-    return False
+        return None
 
 
 def _words(error: Exception) -> str:

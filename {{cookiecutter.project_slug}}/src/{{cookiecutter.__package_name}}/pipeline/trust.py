@@ -19,6 +19,7 @@ from typing import Any
 
 from ..errors import ProjectError
 
+NAME = re.compile(r"\w+(\.\w+)+")
 #: The project's own list, one type a line.
 FILE = Path("trusted_types.txt")
 PACKAGE = __package__.partition(".")[0]
@@ -91,7 +92,7 @@ def listed(file: Path = FILE) -> frozenset[str]:
         raise ProjectError(f"{file} is not UTF-8: {error}", "it lists types by name", f"save {file} as UTF-8") from None
     names = [line.partition("#")[0].strip() for line in lines]
     for number, name in enumerate(names, 1):
-        if name and not re.fullmatch(r"\w+(\.\w+)+", name):
+        if name and not NAME.fullmatch(name):
             raise ProjectError(
                 f"{file}, line {number}: {name!r} is not the name of a type",
                 "each line names one type, with its module",
@@ -146,6 +147,14 @@ def _find(module: str, attribute: str) -> Any:
 
 def refuse(names: Iterable[str], holder: str) -> None:
     """Refuse types that are not trusted, with the lines to add."""
+    names = list(names)
+    nameless = sorted(name for name in names if not NAME.fullmatch(name))
+    if nameless:
+        raise ProjectError(
+            f"{holder} what cannot be saved: {', '.join(nameless)}",
+            "a model file names its parts, and a function without a name cannot be found again",
+            "define it with `def` in a module of the project, and refer to it by its name",
+        )
     lines = "".join(f"\n       {name}" for name in sorted(names))
     raise ProjectError(
         f"{holder} types that nobody has reviewed: {', '.join(sorted(names))}",
