@@ -1,7 +1,10 @@
-# `make demo` and `make test` set up what they need; nothing must be installed but Python, git and make.
+# `make demo` and `make test` set up what they need. Python, git and make must be there; for the tests `make system`, too.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tools of the system that tests start, and Debian's packages that have them. All else comes with `make setup`.
+TOOLS := rsync ssh-keygen
+PACKAGES := rsync openssh-client
 UV_VERSION := $(shell sed -n 's/^uv==//p' requirements-dev.txt)
 
 # Without compiled bytecode every command starts three to four times slower.
@@ -11,7 +14,7 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup system tools demo test lint bench lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -27,10 +30,21 @@ $(VENV)/ready: requirements-dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
 	@touch $@
 
+system: ## as root on Debian or Ubuntu: install the tools of the system that tests start, if they are missing
+	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing=yes; done; \
+		test -z "$$missing" || { apt-get update -qq && apt-get install -y -qq $(PACKAGES) >/dev/null; }
+
+# Looked for first: the tests take half an hour.
+tools:
+	@for tool in $(TOOLS); do command -v $$tool >/dev/null || { \
+		echo "The tests start $$tool, which is not installed. Type, as root: make system" >&2; \
+		echo "(it runs: apt-get install $(PACKAGES); elsewhere: brew install rsync, or as your system has it)" >&2; \
+		exit 1; }; done
+
 demo: setup ## the whole life: train, release, experiment, adopt, promote, roll back, reproduce
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh build/demo
 
-test: setup ## lint, then run every test; real tools, no account, no server
+test: tools setup ## lint, then run every test; real tools, no account, no server
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from conftest import TEMPLATE, cached
+from conftest import BIN, TEMPLATE, cached
 from filelock import FileLock
 
 GITLAB_CI_LOCAL = "gitlab-ci-local@4.64.1"
@@ -335,13 +335,16 @@ def gitlab_ci_local():
     """Return GitLab's runner, installed once into build/."""
     folder = TEMPLATE / "build" / "gitlab-ci-local"
     command = folder / "node_modules" / ".bin" / "gitlab-ci-local"
-    assert shutil.which("rsync"), "gitlab-ci-local needs rsync: apt-get install -y rsync"
-    assert shutil.which("npm"), "gitlab-ci-local needs Node.js and npm: apt-get install -y nodejs npm"
+    assert shutil.which("rsync"), "gitlab-ci-local copies with rsync: make system"
+    path = os.pathsep.join([str(BIN), os.environ["PATH"]])
+    npm = shutil.which("npm", path=path)
+    assert npm, "npm is a part of .venv: make setup"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         if not command.exists():
-            install = ["npm", "install", "--no-fund", "--no-audit", "--prefix", str(folder), GITLAB_CI_LOCAL]
-            done = subprocess.run(install, capture_output=True, text=True, check=False)
+            install = [npm, "install", "--no-fund", "--no-audit", "--prefix", str(folder), GITLAB_CI_LOCAL]
+            variables = os.environ | {"PATH": path}
+            done = subprocess.run(install, env=variables, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{' '.join(install)}\n{done.stderr}"
     return command
 

@@ -1,6 +1,7 @@
 """The template's own CI and releases: a workflow that linters pass, and a changelog that tells of every tag."""
 
 import re
+import shutil
 
 import pytest
 from conftest import TEMPLATE
@@ -36,7 +37,21 @@ def test_it_may_only_read_and_ends_in_time_and_uses_what_cannot_change(workflow)
 def test_it_runs_what_a_person_runs():
     commands = [s["run"] for w in WORKFLOWS for j in jobs(w) for s in j["steps"] if "run" in s]
     assert commands == [".ci/run"]
-    assert "make test" in (TEMPLATE / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    lines = (TEMPLATE / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    made = [line for line in lines if line and not line.startswith(("#", "set ", "cd "))]
+    readme = (TEMPLATE / "README.md").read_text(encoding="utf-8")
+    typed = re.findall(r"(?m)^(make \w+)", readme)
+    assert made == ["make system", "make test"]
+    assert {*made} <= {*typed}
+
+
+def test_a_tool_that_tests_need_is_looked_for_before_anything_else_and_the_command_is_named(environment, run, tmp_path):
+    for name in ("make", "sh", "rsync", "sed"):
+        tmp_path.joinpath(name).symlink_to(shutil.which(name, path=environment["PATH"]) or "/bin/true")
+    done = run("make", "test", "VENV=nowhere", cwd=TEMPLATE, fails=True, PATH=str(tmp_path))
+    assert "The tests start ssh-keygen, which is not installed. Type, as root: make system" in done.stderr
+    assert "apt-get install rsync openssh-client" in done.stderr
+    assert not (TEMPLATE / "nowhere").exists()
 
 
 def jobs(workflow):

@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 from conftest import ROOT
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 CONF = ROOT / "conf"
 OPTIONS = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml"))
@@ -147,3 +149,74 @@ def test_the_hand_edited_values_are_shown_with_the_command_that_does_it_right(pi
     with refused("edited by hand", r"split\.by", "dvc exp run -S split.by=x"):
         pipeline.compose.refuse_hand_edit(composed, params, tmp_path / "dvc.lock")
     assert params.read_text(encoding="utf-8") == edited
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=9), st.lists, max_leaves=3))
+@example('a "quoted" \\" \\')
+@example(["no", "1", "a, b", "x=[y]", "'", " ", "\\"])
+def test_a_printed_override_is_read_as_the_value_that_was_edited(pipeline, value):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    printed = pipeline.compose._override("a.b", {"a": {"b": 0}}, {"a": {"b": value}})
+    assert repr(OverridesParser.create().parse_override(printed).value()) == repr(value)
+
+
+def test_a_printed_override_adds_and_drops_keys(pipeline):
+    assert pipeline.compose._override("a.b", {"a": {}}, {"a": {"b": "x"}}) == "+a.b=x"
+    assert pipeline.compose._override("a.b", {"a": {"b": 1}}, {"a": {}}) == "~a.b"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "x", "3", "a: [", "\ta: 1", "defaults: 3", "- a: 1", "# @a b c"])
+@pytest.mark.parametrize("name", ["config.yaml", "experiment/quick_look.yaml"])
+def test_a_malformed_file_is_a_sentence(pipeline, conf, refused, name, text):
+    edit(conf / "config.yaml", "experiment: null", "experiment: quick_look")
+    edit(conf / "experiment" / "quick_look.yaml", "random_forest", "linear")
+    (conf / name).write_text(text + "\n", encoding="utf-8")
+    with refused("conf"):
+        check(pipeline, conf)
+
+
+def test_a_recipe_without_its_first_line_is_told_so(pipeline, conf, refused):
+    edit(conf / "config.yaml", "experiment: null", "experiment: quick_look")
+    recipe = conf / "experiment" / "quick_look.yaml"
+    edit(recipe, "# @package _global_\n", "")
+    with refused(r"quick_look", "the first line of a recipe must be `# @package _global_`"):
+        check(pipeline, conf)
+    recipe.write_text("model: {estimator: {C: 0.5}}\n", encoding="utf-8")
+    with refused(r"quick_look\.yaml: the first line of a recipe must be `# @package _global_`"):
+        check(pipeline, conf)
+
+
+def experiment(pipeline, conf, *overrides):
+    """Check the experiment that `dvc exp run` with these overrides would compose."""
+    import hydra
+    from omegaconf import OmegaConf
+
+    with hydra.initialize_config_dir(str(conf), version_base=None):
+        config = hydra.compose("config", list(overrides))
+    OmegaConf.resolve(config)
+    params = conf.parent / "params.yaml"
+    params.write_text(OmegaConf.to_yaml(config), encoding="utf-8")
+    pipeline.compose.check(pipeline.compose.of_experiment(params, conf))
+
+
+def test_a_fault_of_an_experiment_is_sought_where_it_was_made(pipeline, conf, refused):
+    experiment(pipeline, conf, "experiment=quick_look", "split.salt=0o17")
+    own = "the -S of `dvc exp run`"
+    for override in ("+model.estimator.n_estimator=5", "+split.slat=1", "compute.seed=x", "split.by=rows"):
+        with refused(own, f"correct {own}"):
+            experiment(pipeline, conf, override)
+    edit(conf / "split" / "row.yaml", "salt:", "slat:")
+    with refused(r"split\.slat in .*split/row\.yaml is not a known key"):
+        experiment(pipeline, conf, "model=random_forest")
+    edit(conf / "split" / "row.yaml", "slat:", "salt:")
+    edit(conf / "model" / "linear.yaml", "  C:", "  CC:")
+    with refused(r"model\.estimator\.CC; did you mean 'C'", r"correct .*model/linear\.yaml"):
+        experiment(pipeline, conf, "compute.seed=1")
+
+
+def test_a_number_where_a_text_belongs_is_told_how_to_become_one(pipeline, conf, refused):
+    edit(conf / "split" / "row.yaml", "salt: penguins", "salt: 7")
+    with refused(r"split\.salt", 'in quotes it is a text: "7"'):
+        check(pipeline, conf)

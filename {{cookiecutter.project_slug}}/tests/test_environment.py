@@ -88,3 +88,15 @@ def test_other_installed_versions_than_noted_are_refused_with_both_ways_out(pipe
 def test_what_is_not_installed_here_is_passed_over(pipeline):
     now = pipeline.environment.describe()
     pipeline.environment.check(pipeline.environment.Environment("uv.lock", now.python, {"only-on-windows": "1"}))
+
+
+def test_a_byte_order_mark_changes_nothing_and_a_broken_pyproject_is_named(pipeline, locked, tmp_path, refused):
+    before = locked()
+    lock, pyproject = tmp_path / "uv.lock", tmp_path / "pyproject.toml"
+    lock.write_text("\ufeff" + lock.read_text(encoding="utf-8"), encoding="utf-8")
+    assert pipeline.environment.locked_packages(lock) == before
+    pyproject.write_text('\ufeff[project]\ndependencies = ["numpy"]\n', encoding="utf-8")
+    assert "numpy" in pipeline.environment.installed_packages(pyproject)
+    pyproject.write_text("[project\n", encoding="utf-8")
+    with refused(r"pyproject\.toml cannot be read"):
+        pipeline.environment.installed_packages(pyproject)

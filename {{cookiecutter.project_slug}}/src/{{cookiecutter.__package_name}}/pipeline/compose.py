@@ -66,10 +66,10 @@ def compose(conf: Path = CONF, overrides: tuple[str, ...] = ()) -> Composed:
         missing = sorted(OmegaConf.missing_keys(composed))
     except MissingConfigException as error:
         raise _missing_choice(error, conf) from error
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        hints = _users_of_missing_key(str(error), conf) + _nearest_group(str(error), conf)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
+        hints = _without_keys(conf) + _users_of_missing_key(str(error), conf) + _nearest_group(str(error), conf)
         raise ProjectError(
-            f"{conf}/ does not compose: {str(error).strip()}{hints}",
+            f"{conf}/ does not compose: {str(error).strip() or 'an interpolation ${...} cannot be read'}{hints}",
             "Hydra cannot build the configuration from these files",
             f"correct the file or the choice named above (choices stand in {conf}/config.yaml)",
         ) from error
@@ -119,19 +119,27 @@ def _missing_choice(error: Any, conf: Path) -> ProjectError:
     )
 
 
+def _without_keys(conf: Path) -> str:
+    """Return the files that hold something other than keys with values; Hydra does not name them."""
+    import yaml
+
+    files = []
+    for file in sorted(conf.rglob("*.yaml")):
+        try:
+            values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except yaml.YAMLError:
+            continue  # Hydra's message names this one
+        if not isinstance(values, dict | None):
+            files.append(str(file))
+    return f"; no keys with values in {', '.join(files)}" if files else ""
+
+
 def _nearest_group(message: str, conf: Path) -> str:
-    """Return the nearest group for one that a recipe or an override names wrongly."""
-    wrong = re.search(r"Could not override '(.+?)'", message)
+    """Return the nearest group for one that a recipe names wrongly, or what a recipe forgot."""
+    wrong = re.search(r"Could not override '(.+?)(@experiment\b.*)?'", message)
+    if wrong and wrong[2]:
+        return f"; the first line of a recipe must be `{config.RECIPE}`"
     return config.nearest(wrong[1], sorted(path.name for path in conf.iterdir() if path.is_dir())) if wrong else ""
-
-
-def _users_of_missing_key(message: str, conf: Path) -> str:
-    """Return the files that refer to a key that OmegaConf did not find; its message names only the key."""
-    missing = re.search(r"Interpolation key '(.+?)' not found", message)
-    if not missing:
-        return ""
-    files = [str(f) for f in sorted(conf.rglob("*.yaml")) if "${" + missing[1] + "}" in f.read_text(encoding="utf-8")]
-    return f", used in {', '.join(files)}" if files else ""
 
 
 def check(composed: Composed) -> config.Config:

@@ -20,6 +20,8 @@ from . import inputs
 PARAMS_FILE = Path("params.yaml")
 #: Stands where a message names a file, for what no file of conf/ says.
 OVERRIDES = Path("the -S of `dvc exp run`")
+#: What tells Hydra that a recipe sets keys of all groups.
+RECIPE = "# @package _global_"
 NEW_KEYS = "\n       (a key that came with an update of the template: its CHANGELOG.md says what to write)"
 
 #: scikit-learn's histograms have 255 bins: one for each category.
@@ -378,6 +380,8 @@ def _sentence(fault: Any, files: tuple[Path, ...]) -> str:
     key = ".".join(location)
     file = file_of([part for part in location if part != "[key]"], files, fault["input"])
     if fault["type"] == "extra_forbidden":
+        if location == ["experiment"]:
+            return f"{file}: the first line of a recipe must be `{RECIPE}`"
         known = _fields_at(location[:-1])
         return f"{key} in {file} is not a known key{nearest(location[-1], known)}"
     if fault["type"] == "missing":

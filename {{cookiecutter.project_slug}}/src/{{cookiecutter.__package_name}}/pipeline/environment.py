@@ -60,7 +60,7 @@ def locked_packages(lock: Path = UV_LOCK) -> dict[str, str]:
     if not lock.exists():
         return {}
     try:
-        entries: list[dict[str, Any]] = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", [])
+        entries: list[dict[str, Any]] = tomllib.loads(lock.read_text(encoding="utf-8-sig")).get("package", [])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProjectError(
             f"{lock} cannot be read: {error}", "it holds the versions to train with", "git checkout uv.lock, or uv lock"
@@ -116,13 +116,18 @@ def local_folders(lock: Path = UV_LOCK) -> list[str]:
     """Return the folders, beside the project itself, that `uv.lock` builds packages from."""
     if not lock.exists():
         return []
-    entries = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", [])
+    entries = tomllib.loads(lock.read_text(encoding="utf-8-sig")).get("package", [])
     return sorted({folder for folder in map(_local, entries) if folder not in (None, ".")})
 
 
 def installed_packages(pyproject: Path = PYPROJECT) -> dict[str, str]:
     """Return the installed versions of the runtime packages and of what they need."""
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    try:
+        project = tomllib.loads(pyproject.read_text(encoding="utf-8-sig"))["project"]
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProjectError(
+            f"{pyproject} cannot be read: {error}", "it names the packages that count", f"correct {pyproject}"
+        ) from None
     found: dict[str, str] = {}
     todo = [Requirement(line) for line in project["dependencies"]]
     seen: set[tuple[str, str]] = set()

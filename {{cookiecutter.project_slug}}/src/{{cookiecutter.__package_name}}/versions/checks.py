@@ -144,7 +144,7 @@ def lock_file(project: Project) -> list[Problem]:
     """Check that `uv.lock` locks the environment."""
     content = project.git.file("HEAD", "uv.lock") or b""
     try:
-        locks = bool(tomllib.loads(content.decode("utf-8")).get("package"))
+        locks = bool(tomllib.loads(content.decode("utf-8-sig")).get("package"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         return [Problem("uv.lock cannot be read", "git checkout uv.lock, or uv lock")]
     if locks:

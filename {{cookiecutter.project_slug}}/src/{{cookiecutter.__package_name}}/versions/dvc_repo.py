@@ -135,7 +135,11 @@ class Store:
         try:
             return Repo(str(self.root))
         except DvcException as error:
-            raise ProjectError(f"DVC cannot open the project: {error}", "it holds the models", "dvc doctor") from None
+            raise ProjectError(
+                f"DVC cannot open the project: {error}",
+                "it holds the models",
+                "correct what it names (settings stand in .dvc/config and .dvc/config.local; no byte-order mark there)",
+            ) from None
 
     @cached_property
     def cache(self) -> Path:

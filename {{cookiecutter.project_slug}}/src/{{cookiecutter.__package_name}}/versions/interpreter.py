@@ -69,7 +69,7 @@ def differences(folder: Path) -> list[str]:
 
 def _needed(folder: Path) -> set[str]:
     """Return the packages that the project of a worktree names for this platform."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8-sig"))["project"]
     wanted = [Requirement(line) for line in project["dependencies"]]
     return {canonicalize_name(one.name) for one in wanted if one.marker is None or one.marker.evaluate()}
 
