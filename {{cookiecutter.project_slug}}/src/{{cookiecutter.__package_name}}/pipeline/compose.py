@@ -259,7 +259,11 @@ def _as_hydra_writes(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{_as_hydra_writes(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z][\w/-]*", value) and value.casefold() not in (*yaml_text.WORDS, "nan", "inf")
+        plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_/-]*", value) and value.casefold() not in (
+            *yaml_text.WORDS,
+            "nan",
+            "inf",
+        )
         # A backslash is only special before a quote.
         return value if plain else '"' + re.sub(r'(\\*)(")', r"\1\1\\\2", re.sub(r"(\\+)$", r"\1\1", value)) + '"'
     return repr(value) if isinstance(value, float) else json.dumps(value)
