@@ -183,7 +183,7 @@ def test_a_recipe_without_its_first_line_is_told_so(pipeline, conf, refused):
     edit(recipe, "# @package _global_\n", "")
     with refused(r"quick_look", "the first line of a recipe must be `# @package _global_`"):
         check(pipeline, conf)
-    recipe.write_text("model: {estimator: {C: 0.5}}\n", encoding="utf-8")
+    recipe.write_text("model: {estimator: {random_state: 1}}\n", encoding="utf-8")
     with refused(r"quick_look\.yaml: the first line of a recipe must be `# @package _global_`"):
         check(pipeline, conf)
 
@@ -211,8 +211,8 @@ def test_a_fault_of_an_experiment_is_sought_where_it_was_made(pipeline, conf, re
     with refused(r"split\.slat in .*split/row\.yaml is not a known key"):
         experiment(pipeline, conf, "model=random_forest")
     edit(conf / "split" / "row.yaml", "slat:", "salt:")
-    edit(conf / "model" / "linear.yaml", "  C:", "  CC:")
-    with refused(r"model\.estimator\.CC; did you mean 'C'", r"correct .*model/linear\.yaml"):
+    edit(conf / "model" / "linear.yaml", "  random_state:", "  randomstate:")
+    with refused(r"model\.estimator\.randomstate; did you mean 'random_state'", r"correct .*model/linear\.yaml"):
         experiment(pipeline, conf, "compute.seed=1")
 
 

@@ -142,6 +142,15 @@ def _nearest_group(message: str, conf: Path) -> str:
     return config.nearest(wrong[1], sorted(path.name for path in conf.iterdir() if path.is_dir())) if wrong else ""
 
 
+def _users_of_missing_key(message: str, conf: Path) -> str:
+    """Return the files that refer to a key that OmegaConf did not find; its message names only the key."""
+    missing = re.search(r"Interpolation key '(.+?)' not found", message)
+    if not missing:
+        return ""
+    files = [str(f) for f in sorted(conf.rglob("*.yaml")) if "${" + missing[1] + "}" in f.read_text(encoding="utf-8")]
+    return f", used in {', '.join(files)}" if files else ""
+
+
 def check(composed: Composed) -> config.Config:
     """Check composed values against the schema, the file names and the estimator's signature."""
     parsed = config.parse(composed.values, composed.files)
@@ -261,7 +270,11 @@ def _as_hydra_writes(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{_as_hydra_writes(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z][\w/-]*", value) and value.casefold() not in (*yaml_text.WORDS, "nan", "inf")
+        plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_/-]*", value) and value.casefold() not in (
+            *yaml_text.WORDS,
+            "nan",
+            "inf",
+        )
         # A backslash is only special before a quote.
         return value if plain else '"' + re.sub(r'(\\*)(")', r"\1\1\\\2", re.sub(r"(\\+)$", r"\1\1", value)) + '"'
     return repr(value) if isinstance(value, float) else json.dumps(value)

@@ -439,7 +439,7 @@ def file_of(location: list[str], files: tuple[Path, ...], value: Any) -> Path:
                 break
             values = values[part]
         else:
-            if OVERRIDES not in files or values == value:
+            if OVERRIDES not in files or values == value or "${" in str(values):
                 return file
     if OVERRIDES in files and location:
         return OVERRIDES
