@@ -217,6 +217,6 @@ def test_a_fault_of_an_experiment_is_sought_where_it_was_made(pipeline, conf, re
 
 
 def test_a_number_where_a_text_belongs_is_told_how_to_become_one(pipeline, conf, refused):
-    edit(conf / "split" / "row.yaml", "salt: penguins", "salt: 7")
+    edit(conf / "split" / "row.yaml", "salt: ", "salt: 7  # ")
     with refused(r"split\.salt", 'in quotes it is a text: "7"'):
         check(pipeline, conf)
