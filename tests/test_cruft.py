@@ -84,6 +84,7 @@ def next_release(source):
         "data/prepared/summary.json",
         f"{name}/errors.py",
         f"{name}/pipeline/counts.py",
+        f"{name}/pipeline/inputs.py",
         f"{name}/pipeline/stage.py",
     )
     stage = "  counts:\n    cmd: python -m {{ cookiecutter.__package_name }}.pipeline.counts\n    deps:\n"

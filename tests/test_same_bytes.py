@@ -23,7 +23,7 @@ def test_every_output_of_every_model(trained_once, run, edit, task, model, tmp_p
     forced = "umask 077; exec dvc repro --force --no-run-cache"
     run("sh", "-c", forced, cwd=second, **OTHERWISE)
     assert hashes(second) == hashes(first)
-    assert len(hashes(first)) == 13
+    assert len(hashes(first)) == 14
 
 
 def test_after_a_clone(trained, run, tmp_path):

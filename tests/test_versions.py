@@ -106,7 +106,7 @@ def test_a_version_is_rebuilt_bit_for_bit_and_nothing_is_left_behind(team):
     model = team.project / "model" / "model.skops"
     model.chmod(0o644)
     said = team.model("reproduce", "v1.0.0").output
-    assert "v1.0.0: identical, all 13 outputs" in said
+    assert "v1.0.0: identical, all 14 outputs" in said
     for stage in ("compose", "prepare", "train", "evaluate"):
         assert f"running stage '{stage}'" in said
     assert sorted(path for path in (team.project / ".dvc" / "cache").rglob("*")) == before

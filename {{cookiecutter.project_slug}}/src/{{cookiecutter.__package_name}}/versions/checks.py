@@ -163,8 +163,7 @@ def stale_params(project: Project) -> Problem | None:
 
     try:
         if not project.has_conf:
-            project.python(f"{PACKAGE}.pipeline.compose", "--check", "params.yaml")
-            return None
+            return _by_hand(project)
         composed = project.python(f"{PACKAGE}.pipeline.compose", "--print", "conf")
     except ProjectError as error:
         return Problem(error.what, error.fix)
@@ -183,10 +182,18 @@ def stale_params(project: Project) -> Problem | None:
     return Problem(what, _keep_or_drop(project, present))
 
 
+def _by_hand(project: Project) -> Problem | None:
+    """Return what is wrong in a `params.yaml` that nothing composes."""
+    try:
+        project.python(f"{PACKAGE}.pipeline.compose", "--check", "params.yaml")
+    except ProjectError as error:
+        return Problem(error.what, "correct params.yaml, then dvc repro")
+    return None
+
+
 def _keep_or_drop(project: Project, params: bytes) -> str:
     """Return what to type so that nobody's values get lost: an experiment's, an edit by hand, or those of conf/."""
-    recorded = [out.md5 for out in project.store.outs() if out.path == "params.yaml"]
-    if recorded != [dvc_repo.name_of(params)]:
+    if _recorded_params(project) != dvc_repo.name_of(params):
         return "write the values that you want to keep into the files of conf/, then rm params.yaml && dvc repro"
     # Forced: after `dvc exp apply` DVC finds nothing to do, for conf/ has not changed.
     compose = "dvc repro --force compose, then dvc repro"
@@ -194,6 +201,14 @@ def _keep_or_drop(project: Project, params: bytes) -> str:
     if experiments:
         return f"to keep this experiment: model adopt {experiments[0]}, then dvc repro; to drop it: {compose}"
     return f"{compose} (drops an experiment's values; to keep them: model adopt EXPERIMENT, then dvc repro)"
+
+
+def _recorded_params(project: Project) -> str | None:
+    """Return the md5 of `params.yaml` that `dvc.lock` has, whatever is wrong with DVC's other files."""
+    file = project.root / "dvc.lock"
+    stages = (read_yaml(file.read_bytes(), "dvc.lock").get("stages") or {}) if file.exists() else {}
+    outs = [out for entry in stages.values() for out in entry.get("outs", [])]
+    return next((out.get("md5") for out in outs if out["path"] == "params.yaml"), None)
 
 
 def _experiments_with(project: Project, params: bytes) -> list[str]:
