@@ -82,7 +82,9 @@ def next_release(source):
     name = "src/{{ cookiecutter.__package_name }}"
     deps = (
         "data/prepared/summary.json",
+        f"{name}/__init__.py",
         f"{name}/errors.py",
+        f"{name}/pipeline/__init__.py",
         f"{name}/pipeline/counts.py",
         f"{name}/pipeline/inputs.py",
         f"{name}/pipeline/stage.py",

@@ -12,7 +12,7 @@ from conftest import PACKAGE, ROOT
 READS = {
     "open": ("notes.txt", "open('notes.txt').read()"),
     "pathlib": ("notes.txt", "Path('notes.txt').read_bytes()"),
-    "another folder": ("notes.txt", "os.chdir('/'); open(os.path.join(HERE, 'notes.txt')).read(); os.chdir(HERE)"),
+    "another folder": ("below/in.txt", "os.chdir('below'); open('in.txt').read(); os.chdir(HERE)"),
     "a thread": ("notes.txt", "t = threading.Thread(target=lambda: open('notes.txt').read()); t.start(); t.join()"),
     "pandas, CSV": ("rows.csv", "pd.read_csv('rows.csv')"),
     "pandas, Parquet": ("rows.parquet", "pd.read_parquet('rows.parquet')"),
@@ -22,7 +22,12 @@ READS = {
     "numpy": ("array.npy", "np.load('array.npy', mmap_mode='r')"),
     "SQLite": ("rows.db", "sqlite3.connect('rows.db').close()"),
     "code": ("helper.py", "import helper"),
+    "a package": ("tools/__init__.py", "import tools"),
     "code of a package": ("tools/deep.py", "from tools import deep"),
+    "compiled code": ("loaded.py", "load('loaded.py')"),
+    "compiled code, again": ("loaded.py", "load('loaded.py')"),
+    "SQLite, by address": ("other.db", "sqlite3.connect('file:other.db?mode=ro', uri=True).close()"),
+    "a link from elsewhere": ("linked.txt", "open(os.environ['LINK'] + '/linked.txt').read()"),
     "code by its path": ("helper.py", "importlib.import_module('helper')"),
     "said by hand": ("rows.duck", "inputs.reads('rows.duck')"),
 }
@@ -34,17 +39,21 @@ FREE = {
     "a file that is not there": "Path('nothing').exists() or contextlib.suppress(FileNotFoundError).__enter__()",
     "DVC's own": "open('dvc.yaml').read(); open('.dvc/config').read()",
     "what is outside": "open(os.devnull).read(); tempfile.TemporaryFile().close()",
-    "an empty package": "import tools",
+    "a cache": "os.makedirs('.cache/x', exist_ok=True); open('.cache/x/y', 'w').write('1')",
 }
 SCRIPT = """
-import contextlib, importlib, os, sqlite3, sys, tempfile, threading
+import contextlib, importlib, importlib.util, os, sqlite3, sys, tempfile, threading
 from pathlib import Path
 from {package}.pipeline import inputs, stage
 import numpy as np, pandas as pd, pyarrow.parquet as pq
 HERE = os.getcwd()
+def load(name):
+    spec = importlib.util.spec_from_file_location("loaded", name)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
 def main():
     {line}
     open("out.txt", "w").write("1")
+    os.chdir("/")
 stage.run(main)
 """
 
@@ -57,9 +66,10 @@ def workplace(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("workplace")
     rows = pd.DataFrame({"a": [1, 2]})
-    for name in (".dvc", "parts", "tools"):
+    for name in (".dvc", "below", "parts", "tools"):
         (folder / name).mkdir()
-    for name in ("in.txt", "notes.txt", "rows.duck", "helper.py", "tools/deep.py", ".dvc/config"):
+    plain = ("in.txt", "notes.txt", "rows.duck", "helper.py", "tools/deep.py", ".dvc/config", "loaded.py", "linked.txt")
+    for name in (*plain, "below/in.txt"):
         (folder / name).write_text("a = 1\n", encoding="utf-8")
     (folder / "tools" / "__init__.py").touch()
     rows.to_csv(folder / "rows.csv")
@@ -67,7 +77,9 @@ def workplace(tmp_path_factory):
         rows.to_parquet(folder / f"{name}.parquet")
     rows.to_parquet(folder / "parts" / "one.parquet")
     np.save(folder / "array.npy", np.ones(3))
-    (folder / "rows.db").touch()
+    for name in ("rows.db", "other.db"):
+        (folder / name).touch()
+    (folder.parent / f"link-{folder.name}").symlink_to(folder)
     return folder
 
 
@@ -82,7 +94,12 @@ def work(folder, lines, deps=()):
     return subprocess.run(
         [sys.executable, "work.py"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
+        env={
+            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+            "PYTHONPATH": path,
+            "XDG_CACHE_HOME": str(folder / ".cache"),
+            "LINK": str(folder.parent / f"link-{folder.name}"),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -123,6 +140,7 @@ def stage_of(pipeline, tmp_path, monkeypatch):
     """Return a function that checks what was seen against a dvc.yaml, as the stage `one` or another."""
     (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline.inputs, "START", tmp_path)
 
     def check(text, name="one", read=(), keys=(), module=None):
         (tmp_path / "dvc.yaml").write_text(text, encoding="utf-8")
@@ -147,6 +165,8 @@ def test_keys_of_params_that_a_stage_asks_for_must_be_named(stage_of, refused):
     stage_of(text, keys=["task.name", "model.estimator", "model.name"])
     with refused(r"reads compute.seed, task.metric of params.yaml", r"params:\s+- compute.seed\s+- task.metric"):
         stage_of(text, keys=["task.metric", "compute.seed", "model.name"])
+    with refused("reads task of params.yaml"):
+        stage_of(text, keys=["task.*", "model.*"])
     stage_of("stages:\n  one: {cmd: x, deps: [params.yaml]}\n", keys=["task.metric"])
 
 
@@ -160,6 +180,9 @@ def test_the_configuration_notes_the_keys_that_are_asked_for_and_not_those_that_
     assert again.compute.seed == params.compute.seed
     assert again.task.bootstrap.level
     assert seen.keys == {"compute.seed", "task.bootstrap"}
+    assert dict(again.split)
+    assert again.features.model_dump()
+    assert {"split.*", "features.*"} <= seen.keys
 
 
 def test_a_stage_is_found_by_name_by_command_and_with_its_folder(stage_of, refused):
@@ -171,7 +194,7 @@ def test_a_stage_is_found_by_name_by_command_and_with_its_folder(stage_of, refus
 
 
 def test_a_stage_with_a_working_folder_and_with_templates_is_held_the_same_way(
-    stage_of, refused, tmp_path, monkeypatch
+    pipeline, stage_of, refused, tmp_path, monkeypatch
 ):
     import dvc.repo
 
@@ -179,6 +202,7 @@ def test_a_stage_with_a_working_folder_and_with_templates_is_held_the_same_way(
     dvc.repo.Repo.init(str(tmp_path), no_scm=True).close()
     (tmp_path / "sub").mkdir()
     monkeypatch.chdir(tmp_path / "sub")
+    monkeypatch.setattr(pipeline.inputs, "START", tmp_path / "sub")
     with refused("reads z", "deps:", "- z"):
         stage_of("stages:\n  one: {cmd: x, wdir: sub, deps: [y]}\n", read=["y", "z"])
     text = "stages:\n  one:\n    foreach: [a, b]\n    do: {cmd: 'x ${item}', wdir: sub, deps: ['y_${item}']}\n"

@@ -142,7 +142,7 @@ def test_rows_without_an_id_or_a_group_do_not_all_go_together(pipeline, assign):
     table = as_table(pipeline, key=keys, n=pa.array(np.arange(300.0)))
     group = pipeline.config.Split(**{**ROW, "by": "group", "column": "key"})
     for config, changes in ((pipeline.config.Split(**ROW), {"id": ["key"]}), (group, {})):
-        parts, notes = assign(table, config, **changes)
+        parts, notes = assign(table, config, target="y", **changes)
         assert len(set(parts[:10])) == 1
         assert set(parts[10:]) == {0, 1, 2}
         assert "290 rows have no value in 'key'" in notes[0]
@@ -163,8 +163,20 @@ def test_minus_zero_is_zero_whichever_comes_first(pipeline, data):
 
 def test_shares_are_about_the_ones_asked_for(pipeline, assign):
     table = as_table(pipeline, a=pa.array(np.arange(20_000.0)))
-    parts, _ = assign(table, pipeline.config.Split(**ROW))
+    parts, _ = assign(table, pipeline.config.Split(**ROW), target="y")
     assert np.allclose(np.bincount(parts) / 20_000, [0.6, 0.2, 0.2], atol=0.01)
+
+
+def test_equal_rows_stay_together_whatever_their_answer_and_many_of_them_are_told(pipeline, assign):
+    """Else the model would learn one answer of a row, and be tested on the other."""
+    cells, answers = np.arange(2000) % 40, np.arange(2000) // 40 % 2
+    table = as_table(pipeline, cell=pa.array(cells), y=pa.array(np.where(answers, "yes", "no")))
+    parts, notes = assign(table, pipeline.config.Split(**ROW))
+    assert len({(cell, part) for cell, part in zip(cells, parts, strict=True)}) == 40
+    assert "2000 rows are 40 different ones for the model" in notes[0]
+    assert "name it as `id` in conf/data/mine.yaml" in notes[0]
+    table = as_table(pipeline, cell=pa.array(np.arange(2000)), y=pa.array(np.where(answers, "yes", "no")))
+    assert assign(table, pipeline.config.Split(**ROW))[1] == []
 
 
 def test_stratified_shares_are_exact_in_each_class(pipeline, assign):

@@ -1,0 +1,3 @@
+"""What makes a model."""
+
+from . import inputs  # noqa: F401 (from here on it sees what is read)

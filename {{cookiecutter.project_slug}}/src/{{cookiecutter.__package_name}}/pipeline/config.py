@@ -72,11 +72,23 @@ class Strict(BaseModel):
         block = BLOCKS.get(type(self))
         if block and name in type(self).model_fields:
             inputs.asked_for(f"{block}.{name}")
+        elif name.startswith("model_dump"):
+            _all_asked_for(type(self))
         return super().__getattribute__(name)
+
+    def __iter__(self) -> Any:
+        """Iterate over all keys with their values, which asks for all of them."""
+        _all_asked_for(type(self))
+        return super().__iter__()
 
 
 #: The key of each block of `params.yaml`, by its class.
 BLOCKS: dict[type, str] = {}
+
+
+def _all_asked_for(block: type) -> None:
+    for key in [BLOCKS[block]] if block in BLOCKS else BLOCKS.values() if block.__name__ == "Config" else ():
+        inputs.asked_for(f"{key}.*")
 
 
 class Rule(Strict):

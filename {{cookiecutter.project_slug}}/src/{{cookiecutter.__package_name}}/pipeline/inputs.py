@@ -12,14 +12,16 @@ C by itself is not seen: what PyArrow reads as Parquet is, by a wrapper; for oth
 `reads` says it.
 """
 
+import contextlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import wrapt
 
@@ -32,6 +34,8 @@ TOOL_FOLDERS = frozenset({".git", ".dvc", ".releases", "__pycache__"})
 TOOL_FILES = frozenset({DVC_FILE, "dvc.lock", ".dvcignore", ".gitignore"})
 #: Folders of `sys.path` that an environment keeps its packages in.
 PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+#: Variables that name folders of tools.
+CACHES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR")
 #: Where a stage names what it writes.
 WRITTEN = ("outs", "metrics", "plots")
 
@@ -76,6 +80,9 @@ class Seen:
         """Keep a path; what is no path (a number of an open file, a buffer) is passed over."""
         if isinstance(path, str | bytes | os.PathLike):
             name = os.fsdecode(path)
+            if name.endswith(".pyc") and not writes:  # the code that it was compiled from counts
+                with contextlib.suppress(ValueError, NotImplementedError):
+                    name = importlib.util.source_from_cache(name)
             (self.written if writes else self.read).add(name if os.path.isabs(name) else os.path.abspath(name))  # noqa: PTH100, PTH117
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -85,7 +92,10 @@ class Seen:
             self.note(path, _writes(mode, flags))
         elif event in ("os.rename", "os.link", "os.symlink"):
             self.note(arguments[1], writes=True)
-        elif event == "sqlite3.connect" and arguments[0] not in (":memory:", ""):
+        elif event == "sqlite3.connect" and isinstance(arguments[0], str):
+            path = arguments[0]
+            self.note(unquote(urlsplit(path).path) if path.startswith("file:") else path, writes=False)
+        elif event == "ctypes.dlopen":
             self.note(arguments[0], writes=False)
 
 
@@ -96,6 +106,8 @@ def _writes(mode: Any, flags: Any) -> bool:
 
 
 seen = Seen()
+#: Where the stage runs, whatever folder it changes to.
+START = Path.cwd()
 sys.addaudithook(seen.hear)
 
 
@@ -136,7 +148,7 @@ def reads(path: str | os.PathLike[str]) -> str:
     return os.fspath(path)
 
 
-@contextmanager
+@contextlib.contextmanager
 def unheard() -> Iterator[None]:
     """Take no note of the keys of `params.yaml` that are looked at in a block: its checks look at all."""
     before, seen.listens = seen.listens, False
@@ -192,7 +204,7 @@ def check(module: str | None) -> None:
 
 def _stage(module: str | None) -> Stage | None:
     """Return the stage that this process is part of, or None if `dvc.yaml` knows of none."""
-    here = Path.cwd()
+    here = START
     name = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
     for folder in (here, *here.parents):
         file = folder / DVC_FILE
@@ -286,19 +298,29 @@ def _loaded() -> Iterator[str]:
 def _inside(stage: Stage) -> Any:
     """Return a function that names a path if it is a file of the project's own that is there, else None."""
     roots = {str(stage.root), str(stage.root.resolve())}
-    foreign = {sys.prefix, sys.exec_prefix, *(folder for folder in sys.path if folder.endswith(PACKAGE_FOLDERS))}
+    # Caches, too: what is in one of these decides how long a run takes, not what it makes.
+    caches = [os.environ.get(name) for name in CACHES] + [sys.pycache_prefix]
+    caches += [os.path.expanduser(folder) for folder in ("~/.cache", "~/.config", "~/.local")]  # noqa: PTH111
+    foreign = {
+        sys.prefix,
+        sys.exec_prefix,
+        *filter(None, caches),
+        *(folder for folder in sys.path if folder.endswith(PACKAGE_FOLDERS)),
+    }
     # A virtual environment may lie in the project's folder; the project does not lie in its environment.
     foreign = {f"{folder}{os.sep}" for folder in map(os.path.abspath, foreign) if folder not in roots}
 
     def name(path: str) -> str | None:
         root = next((root for root in roots if path.startswith(f"{root}{os.sep}")), None)
+        if root is None:  # a link from elsewhere may lead here
+            path = os.path.realpath(path)
+            root = next((root for root in roots if path.startswith(f"{root}{os.sep}")), None)
         if root is None or any(path.startswith(folder) for folder in foreign):
             return None
         parts = Path(path).relative_to(root).parts
-        if not TOOL_FOLDERS.isdisjoint(parts) or parts[-1] in TOOL_FILES or not os.path.isfile(path):  # noqa: PTH113
+        is_tool = not TOOL_FOLDERS.isdisjoint(parts) or parts[-1] in TOOL_FILES or parts[-1].endswith(".dvc")
+        if is_tool or not os.path.isfile(path):  # noqa: PTH113
             return None
-        if parts[-1] == "__init__.py" and not os.path.getsize(path):  # noqa: PTH202
-            return None  # no code; `model release` sees when it gets some
         return str(stage.root.joinpath(*parts))
 
     return name
@@ -323,6 +345,7 @@ def _not_named(stage: Stage, deps: list[str], outs: list[str], keys: list[str], 
     if deps:
         lines += ["deps:", *(f"  - {name}" for name in names(deps))]
     if keys:
+        keys = [key.removesuffix(".*") for key in keys]
         said.append(f"reads {', '.join(keys)} of {PARAMS_FILE}")
         lines += ["params:", *(f"  - {key}" for key in keys)]
     if outs:

@@ -23,6 +23,8 @@ PARTS = ("train", "validation", "test")
 #: Numbers whatever the type of their column; codes that a float would take for one another are text.
 NUMBER = r"^[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?$"
 LONG_CODE = r"^[+-]?[0-9]{16,}$"
+#: With fewer different rows than this share of all, equal rows decide how the parts come out.
+MOSTLY_DIFFERENT = 0.8
 #: Keeps a date apart from the number of its microseconds.
 DATE = np.uint64(0xD1B54A32D192ED03)
 
@@ -42,9 +44,10 @@ def assign(table: Table, config: Split, data: Data, notes: list[str]) -> NDArray
           exact; new rows can move a few old ones across the border.
     data : Data
         Which columns identify a row; if there are none, all count that the
-        model sees, and the target.
+        model sees. The target does not: rows that are equal for the model must
+        not go to different parts by their answer.
     notes : list of str
-        Takes what is to be said of rows without an id or a group.
+        Takes what is to be said of rows without an id or a group, and of equal rows.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def assign(table: Table, config: Split, data: Data, notes: list[str]) -> NDArray
 
 def _places(table: Table, config: Split, data: Data, notes: list[str]) -> NDArray[np.float64]:
     """Return a number in [0, 1) for each row: by its group or id, or by its values where it has none."""
-    seen = [name for name in table.raw.column_names if name not in (*data.id, *data.leave_out)]
+    seen = [name for name in table.raw.column_names if name not in (data.target, *data.id, *data.leave_out)]
     if config.by == "group":
         key = [_existing(config, table.raw.column_names)]
         what, apart = f"value in {key[0]!r}, the column of the group", "as a group of its own"
@@ -76,7 +79,15 @@ def _places(table: Table, config: Split, data: Data, notes: list[str]) -> NDArra
         key = data.id
         what, apart = f"value in {', '.join(map(repr, key))} (`id`)", "by its other values"
     if not key:
-        return row_fractions(table, seen, data, config.salt)
+        place = row_fractions(table, seen, data, config.salt)
+        different = len(np.unique(place))
+        if different < MOSTLY_DIFFERENT * len(place):
+            notes.append(
+                f"{len(place)} rows are {different} different ones for the model, and equal rows stay together: it is"
+                " tested only on what it never saw, and the parts may be uneven (is each row a case of its own?"
+                f" number them in a column, and name it as `id` in conf/data/{data.name}.yaml)"
+            )
+        return place
     place = row_fractions(table, key, data, config.salt)
     absent = np.logical_and.reduce([_hashes(table, name, data) == 0 for name in key])
     if absent.any():
@@ -220,7 +231,8 @@ def check_parts(parts: NDArray[np.int8], config: Split, table: Table) -> None:
             raise ProjectError(
                 f"no row falls into {name}",
                 why,
-                f"change the shares or dates in conf/split/{config.name}.yaml, or add rows",
+                f"change the shares or dates in conf/split/{config.name}.yaml, or add rows"
+                + ("" if config.by == "time" else "; if equal rows are cases of their own, name an `id` in conf/data/"),
             )
 
 

@@ -202,8 +202,7 @@ def _modules(source: Source, stage: str, deps: dict[str, str]) -> str:
     files = frozenset(in_git)
     for path, content in contents.items():
         for name in imports.imported(path, content, files):
-            empty = name.endswith("__init__.py") and not source.blob(name)
-            if not empty and not any(name == dep or name.startswith(f"{dep}/") for dep in deps):
+            if not any(name == dep or name.startswith(f"{dep}/") for dep in deps):
                 raise ProjectError(
                     f"{name}, which {path} imports, is no dep of the stage {stage} in dvc.yaml",
                     f"when it changes, dvc repro says that {stage} is up to date",
