@@ -233,7 +233,9 @@ def test_what_is_wrong_in_params_by_hand_is_refused_with_its_key(adopted):
         said = adopted.model("gate", fails=True).output
         assert "gate.judged_bye in params.yaml is not a known key; did you mean 'judged_by'?" in said
         said = adopted.model("release", fails=True).output
-        assert re.search(r"judged_bye.*fix: correct params.yaml, then dvc repro, then git add --all && git commit", said, re.DOTALL), said
+        assert re.search(
+            r"judged_bye.*fix: correct params.yaml, then dvc repro, then git add --all && git commit", said, re.DOTALL
+        ), said
         assert "Traceback" not in said
     finally:
         file.write_text(kept, encoding="utf-8")

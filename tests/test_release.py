@@ -248,7 +248,7 @@ def test_the_gate_asks_the_live_version_about_the_same_new_rows(team, edit):
         "slices_no_worse: {}",
         "slices_no_worse: {island: {accuracy: 0.9}, year: {accuracy: 0.9}}",
     )
-    edit(team.project / "conf" / "split" / "row.yaml", "salt: one", "salt: two")
+    edit(team.project / "conf" / "split" / "row.yaml", "salt: salt", "salt: two")
     team.dvc("repro", "--quiet")
     shown = team.model("gate")
     assert re.search(r"\d+ of \d+ test rows are others than those of v1.1.0", shown.stderr)
