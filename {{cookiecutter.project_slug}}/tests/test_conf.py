@@ -207,13 +207,14 @@ def test_a_fault_of_an_experiment_is_sought_where_it_was_made(pipeline, conf, re
     for override in ("+model.estimator.n_estimator=5", "+split.slat=1", "compute.seed=x", "split.by=rows"):
         with refused(own, f"correct {own}"):
             experiment(pipeline, conf, override)
-    edit(conf / "split" / "row.yaml", "salt:", "slat:")
-    with refused(r"split\.slat in .*split/row\.yaml is not a known key"):
-        experiment(pipeline, conf, "model=random_forest")
-    edit(conf / "split" / "row.yaml", "slat:", "salt:")
-    edit(conf / "model" / "linear.yaml", "  random_state:", "  randomstate:")
-    with refused(r"model\.estimator\.randomstate; did you mean 'random_state'", r"correct .*model/linear\.yaml"):
+    model = chosen(pipeline, conf, "model")
+    edit(model, "estimator:\n", "estimator:\n  no_such_argument: 1\n")
+    with refused(r"has no argument called model\.estimator\.no_such_argument", rf"correct .*model/{model.name}"):
         experiment(pipeline, conf, "compute.seed=1")
+    split = chosen(pipeline, conf, "split")
+    edit(split, "salt:", "slat:")
+    with refused(rf"split\.slat in .*split/{split.name} is not a known key"):
+        experiment(pipeline, conf, "model=random_forest")
 
 
 def test_a_number_where_a_text_belongs_is_told_how_to_become_one(pipeline, conf, refused):

@@ -1,5 +1,6 @@
 """What people put into conf/model/ and conf/features/ first trains and gives the same bytes twice, or is refused."""
 
+import importlib
 import io
 import json
 import time
@@ -209,6 +210,15 @@ def test_a_fit_that_fails_names_the_file_that_decides(params, train, table, tmp_
         (tmp_path / "trusted_types.txt").write_text("test_estimators.Moody\n", encoding="utf-8")
         with refused("refuses to fit: KeyError: 'nothing here'", "correct conf/model/mine.yaml"):
             train(target("test_estimators.Moody"))
+
+
+def test_a_fault_in_the_teams_own_code_is_named_with_its_line(pipeline, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_fault.py").write_text("def fit():\n    raise KeyError('x')\n", encoding="utf-8")
+    with pytest.raises(KeyError) as caught:
+        importlib.import_module("own_fault").fit()
+    assert pipeline.train._own_line(caught.value) == "own_fault.py, line 2"
 
 
 def test_what_cannot_be_used_is_refused_before_training(pipeline, params, train, refused):

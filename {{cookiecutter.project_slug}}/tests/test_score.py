@@ -102,3 +102,16 @@ def test_a_stage_that_starts_again_with_the_code_of_its_folder_keeps_its_argumen
         check=False,
     )
     assert "params.yaml is missing" in done.stderr
+
+
+def test_a_model_whose_code_or_tables_changed_predicts_nothing(pipeline, trained, tmp_path, refused):
+    golden = trained / "model" / "golden.json"
+    kept = golden.read_text(encoding="utf-8")
+    found = json.loads(kept)
+    found["predictions"] = found["predictions"][1:] + found["predictions"][:1]
+    try:
+        golden.write_text(json.dumps(found), encoding="utf-8")
+        with refused("golden row .*: the model now answers"):
+            pipeline.score.score(trained, pq.read_table(trained / "data/prepared/raw_test.parquet"), tmp_path / "out")
+    finally:
+        golden.write_text(kept, encoding="utf-8")

@@ -39,6 +39,8 @@ def score(folder: Path, table: pa.Table, out: Path) -> None:
     rows = columns.frame(table, interface.inputs(described))
     params = folder / "params.yaml"
     with compute.pinned(config.read_rules(params).compute):
+        # Code or a table that the model uses may have changed since it was trained.
+        interface.replay(model, described, interface.read(folder / "model" / "golden.json"))
         found = answer(model, rows, described["output"]["type"])
     ids = [name for name in _data(params).get("id", []) if name in table.column_names]
     predictions.write(found, out, predictions.identifiers(table.select(ids)))

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import traceback
 import warnings
 from hashlib import md5
 from pathlib import Path
@@ -67,11 +68,22 @@ def _fit(model: Any, rows: Any, answers: Any, params: config.Config) -> Any:
                 print(f"{name} takes no text as class labels: they are numbered for it, and named in what it answers")
                 return _fit(numbered, rows, answers, params)
         group = "features" if _trial(model[:-1], *few, params.compute) is None else "model"
+        own = _own_line(error)
         raise ProjectError(
-            f"{name} refuses to fit: {_words(error)}",
+            f"{name} refuses to fit: {_words(error)}" + (f" ({own})" if own else ""),
             "an argument has a value that it does not take, or it cannot handle this table",
-            f"correct conf/{group}/{getattr(params, group).name}.yaml",
+            f"correct conf/{group}/{getattr(params, group).name}.yaml" + (f", or the code at {own}" if own else ""),
         ) from error
+
+
+def _own_line(error: Exception) -> str | None:
+    """Return the last line of the team's own code that an error passed, or None."""
+    here, found = Path(__file__).parent, None
+    for frame in traceback.extract_tb(error.__traceback__):
+        file = Path(frame.filename)
+        if file.is_relative_to(Path.cwd()) and here not in file.parents and "site-packages" not in file.parts:
+            found = f"{file.relative_to(Path.cwd())}, line {frame.lineno}"
+    return found
 
 
 def _is_foreign(estimator: Any) -> bool:
