@@ -5,6 +5,8 @@ import os
 import re
 from types import SimpleNamespace
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from conftest import PACKAGE, ROOT
@@ -166,6 +168,91 @@ def test_a_metric_that_one_of_them_does_not_have_fails(versions):
     assert not versions.gate._difference(judge, None, "log_loss", 0.1, "v1.0.0", "x").passed
 
 
+def evaluated(pipeline, labels, truth):
+    """Return what `evaluate` says of a model that knows `labels`, for rows with these true ones."""
+    places = np.array([labels.index(label) for label in truth])
+    scores = pipeline.metrics.Classification(labels, places, np.zeros_like(places), None, None)
+    bootstrap = pipeline.config.Bootstrap(resamples=50, level=0.9)
+    task = SimpleNamespace(name="classification", metric="accuracy", slices=[], bootstrap=bootstrap)
+    return pipeline.evaluate.evaluate(scores, scores, pa.table({}), task, 0)
+
+
+@pytest.mark.parametrize(
+    ("known", "now"),
+    [
+        (["no", "yes"], ["No", "Yes"]),
+        (["0", "1"], ["false", "true"]),
+        (["no", "yes"], ["Y", "no"]),  # one of them is enough
+        (["no", "yes"], ["maybe", "no", "yes"]),
+        (["no", "yes"], [f"{'x' * 99}{n}" for n in range(99)]),
+    ],
+)
+def test_test_rows_of_a_class_that_the_live_version_never_learned_are_not_compared(
+    versions, pipeline, refused, known, now
+):
+    output = {"name": "answer", "classes": known}
+    first = repr(min(set(now) - set(known)))[:50]
+    with refused("v1.0.0 knows", repr(known[0]), repr(known[1]), "test rows also hold", re.escape(first)) as error:
+        versions.gate._check_classes(evaluated(pipeline, now, now), output, "v1.0.0")
+    assert len(error.value.what) < 600
+
+
+def test_classes_that_no_test_row_has_do_not_hinder_a_comparison(versions, pipeline):
+    output = {"name": "answer", "classes": ["gone", "no", "yes"]}
+    evaluation = evaluated(pipeline, ["new", "no", "yes"], ["no", "yes", "yes"])
+    versions.gate._check_classes(evaluation, output, "v1.0.0")
+    versions.gate._check_classes({"metrics": {}}, {"name": "answer", "type": "number"}, "v1.0.0")
+
+
+GATE = {"name": "default", "judged_by": "value", "beats_baseline": False, "floors": {}, "slices_no_worse": {}}
+
+
+@pytest.mark.parametrize(("incomparable", "passed"), [("refuse", False), ("pass", True)])
+def test_the_rules_say_what_an_unknown_class_means_and_no_number_is_shown(
+    versions, pipeline, monkeypatch, incomparable, passed
+):
+    gate = versions.gate
+    params = {"gate": {**GATE, "no_worse": {"accuracy": 0.1}, "incomparable": incomparable}}
+    target = {"name": "answer", "type": "category", "role": "target"}
+    source = SimpleNamespace(blob=lambda _: yaml.safe_dump(params).encode(), json=lambda _: [target])
+    monkeypatch.setattr(gate.derive, "evaluation", lambda _: {"test": evaluated(pipeline, ["No", "Yes"], ["No"])})
+    monkeypatch.setattr(gate.derive, "prepared", lambda _: "data/prepared")
+    monkeypatch.setattr(gate.interface, "of", lambda *_: {"output": {**target, "classes": ["no", "yes"]}})
+    project = SimpleNamespace(record=lambda _: None, store=None)
+    verdict = gate.judge(project, source, SimpleNamespace(get=lambda _: None), against="v1.0.0")
+    (rule,) = verdict.rules
+    assert (verdict.passed, rule.rule) == (passed, "comparison with v1.0.0")
+    assert "knows the classes 'no', 'yes' of answer; the test rows also hold 'No': " in rule.found
+
+
+@pytest.mark.parametrize("more", [{}, {"classes": {}}])
+def test_only_a_regressor_is_doubted_when_it_does_worse_than_the_baseline(versions, monkeypatch, more):
+    gate = versions.gate
+    params = {"gate": {**GATE, "no_worse": {"rmse": 0.1}, "incomparable": "refuse"}}
+    source = SimpleNamespace(blob=lambda _: yaml.safe_dump(params).encode())
+    evaluation = {"metrics": {}, "baseline": {"rmse": value(1)}, **more}
+    monkeypatch.setattr(gate.derive, "evaluation", lambda _: {"test": evaluation})
+    pair = {"ours": value(1), "theirs": value(4000), "difference": value(-3999)}
+    monkeypatch.setattr(gate, "_compare", lambda *_: {"metrics": {"rmse": pair}})
+    (rule,) = gate.judge(None, source, None, against="v1.0.0").rules
+    assert ("was the unit" in rule.found) == (not more)
+
+
+@pytest.mark.parametrize(
+    ("metric", "theirs", "baseline", "is_told"),
+    [("rmse", 4000, 0.8, True), ("r2", -9, 0, True), ("rmse", 0.5, 0.8, False), ("r2", 0.4, 0, False)],
+)
+def test_a_live_version_below_the_baseline_is_told_beside_an_unchanged_verdict(
+    versions, metric, theirs, baseline, is_told
+):
+    pair = {"ours": value(theirs), "theirs": value(theirs), "difference": value(0)}
+    rules = {"no_worse": {metric: 0.1}, "slices_no_worse": {}}
+    found = {"metrics": {metric: pair}}
+    (rule,) = versions.gate._no_worse(versions.gate.Judge("value"), found, rules, "v1.0.0", {metric: value(baseline)})
+    assert rule.passed
+    assert ("was the unit of the target changed?" in rule.found) is is_told
+
+
 def compared(rows_of, metric="accuracy", difference=0.0, **more):
     pair = {"ours": value(0.8), "theirs": value(0.8), "difference": value(difference)}
     slices = {
@@ -176,7 +263,7 @@ def compared(rows_of, metric="accuracy", difference=0.0, **more):
 
 def judged(versions, found, metric="accuracy"):
     rules = {"no_worse": {}, "slices_no_worse": {"shop": {metric: 0.1}}}
-    return versions.gate._no_worse(versions.gate.Judge("value"), found, rules, "v1.0.0")
+    return versions.gate._no_worse(versions.gate.Judge("value"), found, rules, "v1.0.0", {})
 
 
 def test_each_value_is_judged_or_the_verdict_names_it_with_its_rows(versions):

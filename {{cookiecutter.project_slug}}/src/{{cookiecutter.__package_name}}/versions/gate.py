@@ -21,6 +21,8 @@ LOSSES = frozenset({"log_loss", "rmse", "mae"})
 PREDICTIONS = "predictions/test.parquet"
 #: What the rules of slices may take of a record, and a value's name of one of them.
 RULES_BYTES, NAME_LENGTH = 8_000, 60
+#: Classes that a message names; more are counted.
+NAMED_CLASSES = 5
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ def judge(
                 )
             )
         else:
-            found += _no_worse(how, compared, rules, against)
+            # A good classifier of rare classes may well be less accurate than the baseline.
+            baseline = {} if "classes" in evaluation else evaluation["baseline"]
+            found += _no_worse(how, compared, rules, against, baseline)
     return record.Gate(name=rules["name"], passed=all(rule.passed for rule in found), against=against, rules=found)
 
 
@@ -169,6 +173,7 @@ def _compare(
             "models with different targets cannot be compared",
             "model gate --against a version with the same target",
         )
+    _check_classes(derive.evaluation(source)["test"], output, against)
     with tempfile.TemporaryDirectory() as scratch:
         theirs = Path(scratch, "theirs.parquet")
         if kept.metrics.measured_on.get("test") == source.object(test):
@@ -202,6 +207,28 @@ def _compare(
     return found
 
 
+def _check_classes(evaluation: dict[str, Any], output: dict[str, Any], against: str) -> None:
+    """Refuse test rows of a class that the live version never learned."""
+    known = output.get("classes", [])
+    # Recall has a value for each class that is true in some row, and for no other.
+    tested = [label for label, entry in evaluation.get("classes", {}).items() if entry["recall"]["value"] is not None]
+    unknown = sorted(set(tested) - set(known))
+    if unknown:
+        raise ProjectError(
+            f"{against} knows the classes {_named(known)} of {output['name']}; the test rows also hold "
+            f"{_named(unknown)}: are these spelled otherwise, or new?",
+            "a version is wrong in every row of a class that it never learned, however good it is",
+            "spell the classes as before, or, if they are new: incomparable: pass in conf/gate/",
+        )
+
+
+def _named(labels: list[str]) -> str:
+    """Return the first few classes by name, the rest as a number."""
+    shown = ", ".join(repr(_shortened(label)) for label in labels[:NAMED_CLASSES])
+    more = len(labels) - NAMED_CLASSES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
 def _parts(source: Source, prepared: str, rules: dict[str, Any]) -> list[str]:
     """Return the test rows first, then the parts that may have values which no test row has."""
     rows = source.json(f"{prepared}/summary.json")["rows"] if rules["slices_no_worse"] else {}
@@ -223,11 +250,18 @@ def _others(project: Project, source: Source, live: Version, against: str) -> st
     return f"{difference.others()} test rows are others than those of {against}: {then}"
 
 
-def _no_worse(how: Judge, compared: dict[str, Any], rules: dict[str, Any], against: str) -> list[record.Rule]:
-    found = [
-        _difference(how, compared["metrics"].get(metric), metric, share, against, f"test {metric}")
-        for metric, share in sorted(rules["no_worse"].items())
-    ]
+def _no_worse(
+    how: Judge, compared: dict[str, Any], rules: dict[str, Any], against: str, baseline: dict[str, Any]
+) -> list[record.Rule]:
+    """Judge the difference over all rows and by slice; `baseline` holds what the live version should reach at least."""
+    found = []
+    for metric, share in sorted(rules["no_worse"].items()):
+        entry = compared["metrics"].get(metric)
+        rule = _difference(how, entry, metric, share, against, f"test {metric}")
+        if entry and _is_worse(metric, entry["theirs"]["value"], baseline.get(metric, {}).get("value")):
+            doubt = f"{against} does worse than a model that knows no feature: was the unit of the target changed?"
+            rule = rule.model_copy(update={"found": f"{rule.found}; {doubt}"})
+        found.append(rule)
     by_column = {
         column: _slices(how, compared, column, metrics, against)
         for column, metrics in sorted(rules["slices_no_worse"].items())
@@ -326,6 +360,12 @@ def _difference(
         # Rounded as the numbers are: a margin of exactly the difference is no fault.
         passed=round(worse - share * theirs, 9) <= 0,
     )
+
+
+def _is_worse(metric: str, value: float | None, than: float | None) -> bool:
+    if value is None or than is None:
+        return False
+    return value > than if metric in LOSSES else value < than
 
 
 def _signed(text: str) -> str:
