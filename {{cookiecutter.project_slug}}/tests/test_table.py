@@ -144,6 +144,31 @@ def test_decimal_commas_need_to_be_declared(read, refused):
     assert values(read(text, decimal=","), "a")[-1] == 2.5
 
 
+def test_a_separator_of_thousands_is_not_taken_for_a_decimal_comma(read, refused):
+    with refused(
+        "'1,000' is not a number", "numbers\\? write them in the file without separators of thousands"
+    ) as error:
+        read("a;y\n" + "1;1\n" * 30 + "1,000;1\n")
+    assert "decimal:" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "decimal", "is_noted"),
+    [
+        ("900 1,000", ",", True),
+        ("1,250 1,000", ",", True),
+        ("900 1.000", ".", True),
+        ("1,25 1,000", ",", False),
+        ("1.250 1.000", ".", False),
+        ("0.5 900 1.000", ".", False),
+    ],
+)
+def test_decimals_that_may_be_thousands_are_noted(read, rows, decimal, is_noted):
+    text = "a;y\n" + "".join(f"{cell};x\n" for cell in rows.split())
+    assert any("is read as 1" in note for note in read(text, decimal=decimal).notes) == is_noted
+    assert not read(text, decimal=decimal, types={"a": "number"}).notes
+
+
 def test_dates_in_another_format_need_to_be_declared(read, refused):
     text = "d,y\n31.12.2023,1\n29.02.2024,2\n"
     assert read(text).types["d"] == "category"
@@ -289,6 +314,12 @@ def test_values_over_several_lines_are_noted(read):
     table = read('a,y\n"5"" pipe\n\nlong",1\n6" pipe,2\n')
     assert values(table, "a") == ['5" pipe\n\nlong', '6" pipe']
     assert "the longest has 3 lines (row 1, column 'a'" in table.notes[0]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+def test_two_rows_that_quotes_join_are_noted_however_the_file_ends(read, end):
+    notes = read(f'x,z,y\n1,a,"foo\n2,b,bar"\n3,c,q{end}').notes
+    assert "row 1, column 'y'; a quotation mark too many joins rows" in notes[0]
 
 
 def test_the_header_among_the_rows_is_refused(read, refused):

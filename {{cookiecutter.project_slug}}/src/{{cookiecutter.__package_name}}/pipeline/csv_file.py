@@ -345,7 +345,8 @@ def _note_line_breaks(table: pa.Table, text: bytes, separator: str, file: Path) 
 
     A value that holds whole rows is refused.
     """
-    if b'"' not in text or max(text.count(b"\n"), text.count(b"\r")) <= table.num_rows + 1:
+    ended = text.rstrip(b"\r\n")
+    if b'"' not in text or max(ended.count(b"\n"), ended.count(b"\r")) <= table.num_rows:
         return []
     bare = f"[^{re.escape(separator)}\n]*"
     others = f"(?:{re.escape(separator)}{bare})"

@@ -64,12 +64,12 @@ def note(text: pa.Array, name: str, data: Data, conf_file: str) -> str | None:
         parts.append(f"these have leading zeros, or more digits than a number keeps: {_most_frequent(counted, codes)}")
     if pc.any(others).as_py():
         parts.append(f"these are not: {_most_frequent(counted, others)}")
-    fixes = [
+    lines = [
         *([f"quantities, and not codes? `{name}: number` below `types`"] if pc.any(codes).as_py() else []),
-        *_fixes(texts.filter(others), kind, data),
+        *fixes(texts.filter(others), kind, data),
         f"text? `{name}: category` below `types`",
     ]
-    return "\n  - ".join([f"column {name!r} is read as text: {'; '.join(parts)}. In {conf_file}:", *fixes])
+    return "\n  - ".join([f"column {name!r} is read as text: {'; '.join(parts)}. In {conf_file}:", *lines])
 
 
 def _most_frequent(counted: pa.StructArray, chosen: pa.Array) -> str:
@@ -83,17 +83,17 @@ def _is_like(texts: pa.Array, pattern: str | None) -> pa.Array:
     return pc.match_substring_regex(texts, pattern) if pattern else pa.repeat(pa.scalar(False), len(texts))
 
 
-def _fixes(misfits: pa.Array, kind: ColumnType, data: Data) -> list[str]:
-    """Return the lines that would make the column one of a type, by what does not fit."""
+def fixes(misfits: pa.Array, kind: ColumnType, data: Data) -> list[str]:
+    """Return the lines that would make the column one of a type, by the different texts that do not fit."""
     dressed = _is_like(misfits, DRESSED[kind])
     other = "," if data.decimal == "." else "."
-    fixes = []
+    lines = []
     strange = misfits.filter(pc.invert(dressed))
     if kind == "date" and pc.any(dressed).as_py():
         chosen = misfits.filter(dressed)[:TRIED]
         forms = [form for form in FORMS if pc.all(values.fits(chosen, "date", data.decimal, form)).as_py()]
         if forms:
-            fixes.append(
+            lines.append(
                 "dates? say how they are written, " + " or ".join(f"`date_format: {form!r}`" for form in forms)
             )
         else:
@@ -101,10 +101,10 @@ def _fixes(misfits: pa.Array, kind: ColumnType, data: Data) -> list[str]:
     if kind == "number" and pc.any(dressed).as_py():
         is_decimal = pc.all(values.fits(misfits.filter(dressed), "number", other, None)).as_py()
         if is_decimal and not pc.any(_is_like(misfits.filter(dressed), THOUSANDS)).as_py():
-            fixes.append(f'a {other} before the decimals? `decimal: "{other}"`')
+            lines.append(f'a {other} before the decimals? `decimal: "{other}"`')
         else:
-            fixes.append("numbers? write them in the file without separators of thousands, and without signs")
+            lines.append("numbers? write them in the file without separators of thousands, and without signs")
     if 0 < len(strange) <= NAMED:
         listed = ", ".join(f'"{text}"' for text in [*data.missing, *strange.to_pylist()])
-        fixes.append(f"missing values? `missing: [{listed}]`")
-    return fixes
+        lines.append(f"missing values? `missing: [{listed}]`")
+    return lines
