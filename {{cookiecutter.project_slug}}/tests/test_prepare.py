@@ -134,7 +134,7 @@ def test_a_class_that_no_metric_judges_is_noted(pipeline):
 
 
 def test_a_target_of_text_says_how_to_see_what_is_no_number(prepare, refused):
-    with refused("is a category, not a number", "`y: number` below `types`"):
+    with refused("is a category, not a number", "`'y': number` below `types`"):
         prepare(csv(a=lambda i: i, y=lambda i: i if i % 3 else "?"), task="regression")
 
 

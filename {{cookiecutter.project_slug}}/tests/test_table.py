@@ -9,6 +9,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -207,7 +208,7 @@ def test_dates_with_and_without_a_time_zone_are_noted(read):
     ("texts", "said"),
     [
         (("5", "6", "7", "?"), "30 of its 40 values are numbers; these are not: '?' (10)"),
-        (("5", "?", "?", "6", "?"), 'missing values? `missing: ["NA", "?"]`'),
+        (("5", "?", "?", "6", "?"), "missing values? `missing: [NA, '?']`"),
         (("900", "1,095", "1,100"), "without separators of thousands"),
         (("$5", "$6"), "0 of its 40 values are numbers"),
         (("1.234,50", "7%"), "0 of its 40 values are numbers"),
@@ -218,7 +219,7 @@ def test_dates_with_and_without_a_time_zone_are_noted(read):
         (("05.01.2024", "31.12.2023"), "`date_format: '%d.%m.%Y'`"),
         (("1/5/2024", "12/31/2023"), "`date_format: '%m/%d/%Y'`"),
         (("5/1/2024", "5/2/2024"), "'%d/%m/%Y'` or `date_format: '%m/%d/%Y'`"),
-        (("2024-01-05", "2024-01-06", "0000-00-00"), 'missing: ["NA", "0000-00-00"]'),
+        (("2024-01-05", "2024-01-06", "0000-00-00"), "missing: [NA, '0000-00-00']"),
         (("20240105", "20241231"), "read as numbers, but all of them are days"),
     ],
 )
@@ -234,6 +235,25 @@ def test_what_looks_like_another_type_than_it_is_read_as_is_noted_until_it_is_de
 @pytest.mark.parametrize("texts", [("north", "south"), ("5", "6"), ("A1", "7", "B2"), ("2024-01-05", "2024-01-06")])
 def test_what_is_what_it_looks_like_needs_no_note(read, texts):
     assert not read(column(*texts)).notes
+
+
+@settings(max_examples=100, **SETTINGS)
+@given(
+    st.text() | st.sampled_from(["2019", "Weight: kg", "*id", "%id", "#id", "on", "\\N", "it's", "", "-", "1e5", "~"])
+)
+def test_a_printed_name_or_value_is_read_back_as_it_is_when_it_is_typed(pipeline, text):
+    typed = pipeline.looks.quoted(text)
+    for line in (f"missing: [NA, {typed}]", f"types:\n  x: 1\n  {typed}: number"):
+        read_back = yaml.safe_load(line), pipeline.yaml_text.of_hydra(line)
+        for found in read_back:
+            assert text in (found.get("missing") or found["types"])
+
+
+def test_the_printed_fixes_of_odd_names_and_values_work(read):
+    text = "Weight: kg,y\n" + "5,1\n6,2\n\\N,3\n" * 5
+    note = read(text).notes[0]
+    assert r"`missing: [NA, '\N']`" in note
+    assert "`'Weight: kg': category`" in note
 
 
 def test_texts_that_are_taken_as_missing_are_named(read):

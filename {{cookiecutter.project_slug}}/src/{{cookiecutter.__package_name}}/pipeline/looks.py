@@ -1,5 +1,7 @@
 """Say of a column that is read as text when most of it looks like numbers, dates or booleans, and how to read it so."""
 
+import re
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,7 +30,19 @@ FORMS = tuple(day + time for time in ("", " %H:%M", " %H:%M:%S", "T%H%M%SZ") for
 #: So many values are tried with each of them.
 TRIED = 200
 THOUSANDS = r"^[+-]?[1-9]\d{0,2}([.,]\d{3})+$"
+#: To some readers of YAML these are no texts, unless they are in quotes.
+YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 DRESSED: dict[ColumnType, str | None] = {"boolean": None, "number": DRESSED_NUMBER, "date": DRESSED_DATE}
+
+
+def quoted(text: str) -> str:
+    """Return a name or value as it has to be typed in YAML: in quotes, unless it is a plain word."""
+    if re.fullmatch(r"[^\W\d]\w*", text) and text.casefold() not in YAML_WORDS:
+        return text
+    if text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    escaped = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08X}" for c in text)
+    return '"' + "".join(escaped) + '"'
 
 
 def note(text: pa.Array, name: str, data: Data, conf_file: str) -> str | None:
@@ -65,9 +79,9 @@ def note(text: pa.Array, name: str, data: Data, conf_file: str) -> str | None:
     if pc.any(others).as_py():
         parts.append(f"these are not: {_most_frequent(counted, others)}")
     lines = [
-        *([f"quantities, and not codes? `{name}: number` below `types`"] if pc.any(codes).as_py() else []),
+        *([f"quantities, and not codes? `{quoted(name)}: number` below `types`"] if pc.any(codes).as_py() else []),
         *fixes(texts.filter(others), kind, data),
-        f"text? `{name}: category` below `types`",
+        f"text? `{quoted(name)}: category` below `types`",
     ]
     return "\n  - ".join([f"column {name!r} is read as text: {'; '.join(parts)}. In {conf_file}:", *lines])
 
@@ -105,6 +119,6 @@ def fixes(misfits: pa.Array, kind: ColumnType, data: Data) -> list[str]:
         else:
             lines.append("numbers? write them in the file without separators of thousands, and without signs")
     if 0 < len(strange) <= NAMED:
-        listed = ", ".join(f'"{text}"' for text in [*data.missing, *strange.to_pylist()])
+        listed = ", ".join(quoted(text) for text in [*data.missing, *strange.to_pylist()])
         lines.append(f"missing values? `missing: [{listed}]`")
     return lines

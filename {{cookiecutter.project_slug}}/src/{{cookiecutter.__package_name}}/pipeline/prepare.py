@@ -11,7 +11,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from ..errors import ProjectError, counted
-from . import columns, config, environment, spelling, split, stage, table
+from . import columns, config, environment, looks, spelling, split, stage, table
 from .columns import Column
 from .values import as_text as text_of
 
@@ -123,7 +123,11 @@ def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: s
             f"the target column {data.target!r} is a {kind}, not a number",
             "the task is regression",
             f"name another `target` in {conf_file}, or start a project for classification"
-            + (f"; or write `{data.target}: number` below `types` to see what is no number" if is_text else ""),
+            + (
+                f"; or write `{looks.quoted(data.target)}: number` below `types` to see what is no number"
+                if is_text
+                else ""
+            ),
         )
     if task.name == "classification":
         if kind == "number" and len(pc.unique(values)) > 100:
@@ -165,7 +169,7 @@ def _check_rules(raw: table.Table, data: config.Data, conf_file: str) -> None:
             raise ProjectError(
                 f"{conf_file}: rules.{name} lists values, but the column is a {kind}",
                 "only categories and booleans have a list of values",
-                f"{'use `min` and `max`, or ' if kind == 'number' else ''}write `{name}: category` below `types`"
+                f"{'use `min` and `max`, or ' if kind == 'number' else ''}write `{looks.quoted(name)}: category` below `types`"
                 f" (in {conf_file})",
             )
         if rule.required:

@@ -408,8 +408,8 @@ def _note_days(numbers: pa.Array, name: str, reading: _Reading) -> None:
         if pc.all(values.fits(text, "date", ".", "%Y%m%d")).as_py():
             reading.notes.append(
                 f"column {name!r} is read as numbers, but all of them are days such as {text[0].as_py()}"
-                f" (dates? `{name}: date` below `types`, and `date_format: '%Y%m%d'`; numbers? `{name}: number`;"
-                f" in {reading.conf_file})"
+                f" (dates? `{looks.quoted(name)}: date` below `types`, and `date_format: '%Y%m%d'`;"
+                f" numbers? `{looks.quoted(name)}: number`; in {reading.conf_file})"
             )
 
 
@@ -427,8 +427,8 @@ def _note_thousands(text: pa.Array, name: str, reading: _Reading) -> None:
         shown, value = pointed[0].as_py(), values.converted(pointed[:1], "number", data.decimal, None)[0].as_py()
         reading.notes.append(
             f"column {name!r}: all decimals have three digits, so {shown} is read as {value}"
-            f" (thousands? write them in the file without separators; decimals? `{name}: number` below `types`"
-            f" in {reading.conf_file})"
+            f" (thousands? write them in the file without separators; decimals? `{looks.quoted(name)}: number` below"
+            f" `types` in {reading.conf_file})"
         )
 
 
@@ -442,7 +442,7 @@ def _refuse_value(
     value = text[first].as_py()
     data, conf_file = reading.data, reading.conf_file
     hints = [*looks.fixes(text.filter(bad).unique(), kind, data), "a mistake? correct the value in the file"]
-    hints.append(f"text? `{name}: category` below `types`")
+    hints.append(f"text? `{looks.quoted(name)}: category` below `types`")
     hints.extend(["of no use? list it in `leave_out`"] if name != data.target else [])
     raise ProjectError(
         f"{reading.place(first)}, column {name!r}: {value!r} is not a {kind}",
@@ -468,7 +468,8 @@ def _from_parquet(column: pa.ChunkedArray, name: str, is_wide: bool, reading: _R
         if is_wide and not declared and _is_seen(name, reading.data):
             reading.notes.append(
                 f"column {name!r} is read as text: a float would take some of its whole numbers for one"
-                f" (a quantity? `{name}: number` below `types` in {reading.conf_file}; a code? `{name}: category`)"
+                f" (a quantity? `{looks.quoted(name)}: number` below `types` in {reading.conf_file};"
+                f" a code? `{looks.quoted(name)}: category`)"
             )
         return column, "category"
     kind: ColumnType
