@@ -138,6 +138,15 @@ def test_a_target_of_text_says_how_to_see_what_is_no_number(prepare, refused):
         prepare(csv(a=lambda i: i, y=lambda i: i if i % 3 else "?"), task="regression")
 
 
+@pytest.mark.parametrize(
+    ("cell", "fix"),
+    [("{},5", 'decimal: ","'), ("${}", "and without signs"), ("{},000", "without separators of thousands")],
+)
+def test_a_target_of_numbers_as_people_write_them_is_refused_with_the_fix(prepare, refused, cell, fix):
+    with refused("is a category, not a number", "fix: ", fix):
+        prepare(csv(a=lambda i: i, y=lambda i: f'"{cell.format(i + 1)}"'), task="regression")
+
+
 def test_nothing_to_predict_from_is_refused(prepare, refused):
     with refused("no column to predict from"):
         prepare(csv(y=lambda i: i % 2))

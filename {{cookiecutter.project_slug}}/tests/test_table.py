@@ -81,6 +81,13 @@ def test_what_windows_wrote_is_refused_until_it_is_declared(read, refused):
     assert values(read(text, encoding="cp1252"), "a") == ["x", "Bärenklau 5 €"]
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "cp1250"])
+def test_utf_8_is_not_read_as_another_encoding(read, refused, encoding):
+    with refused("1.csv is UTF-8 text, and .* says", "encoding: utf-8"):
+        read("a,y\nsüß,1\n".encode(encoding), "a,y\nHändler,1\n", encoding=encoding)
+    assert values(read("a,y\nHand,1\n", encoding=encoding), "a") == ["Hand"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_byte_order_mark_says_more_than_the_configuration(read, encoding):
     assert values(read("ä,y\nBärenklau,2\n".encode(encoding), encoding="cp1252"), "ä") == ["Bärenklau"]
