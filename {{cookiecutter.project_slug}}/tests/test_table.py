@@ -274,6 +274,23 @@ def test_texts_that_are_taken_as_missing_are_named(read):
     ]
 
 
+@pytest.mark.parametrize("mark", ["NULL", "#N/A", "n/a", "<NA>", "#NA", "-nan", "?", "-", r"\N", "."])
+def test_texts_that_others_take_as_missing_are_noted_in_categories_and_in_the_target(read, pipeline, mark):
+    text = f"h,y\nnorth,a\nsouth,b\n{mark},{mark}\n"
+    notes = read(text).notes
+    fix = f"`missing: [NA, {pipeline.looks.quoted(mark)}]`"
+    assert [note.partition(":")[0] for note in notes if fix in note] == ["column 'h'", "column 'y'"]
+    found = read(text, missing=["NA", mark])
+    assert values(found, "h") == ["north", "south", None]
+    assert not read(text, types={"h": "category", "y": "category"}).notes
+
+
+def test_one_form_serves_all_columns_of_dates(read):
+    text = "d,e,y\n31.12.2023,2024-01-05,1\n30.12.2023,2024-01-06,2\n"
+    assert "write them in the file as ISO" in read(text).notes[0]
+    assert "write them in the file as %d.%m.%Y" in read(text, date_format="%d.%m.%Y").notes[0]
+
+
 def test_a_quoted_mark_in_a_column_of_numbers_is_missing(read):
     assert values(read('a,y\n"1",1\n"NA",2\n'), "a") == [1.0, None]
 
@@ -418,10 +435,33 @@ def test_a_wide_whole_number_in_one_file_makes_text_of_all(read, refused):
 
 
 def test_text_of_parquet_is_text_and_holds_what_it_holds(read):
-    table = read(pa.table({"plz": ["10115", "10117"], "land": ["NA", " SE"], "y": ["NA", "x"]}))
+    table = read(pa.table({"plz": ["10115", "10117"], "land": ["NA", " SE"], "y": ["", "x"]}))
     assert set(table.types.values()) == {"category"}
-    assert (values(table, "land"), values(table, "y"), table.notes) == (["NA", " SE"], ["NA", "x"], ())
+    assert (values(table, "land"), values(table, "y")) == (["NA", " SE"], ["", "x"])
+    assert [note.partition(" (missing")[0] for note in table.notes[1:]] == [
+        "column 'land': often a missing value, here a text like others: 'NA' (1)",
+        "column 'y': often a missing value, here a text like others: '' (1)",
+    ]
     assert values(read(pa.table({"a": ["1", "NA"], "y": [1, 2]}), types={"a": "number"}), "a") == [1.0, None]
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["10115", "7", ""], "number"),
+        (["true", "FALSE"], "boolean"),
+        (["2024-01-05", "NA"], "date"),
+        (["1.5"], "number"),
+    ],
+)
+def test_text_of_parquet_that_looks_like_another_type_is_noted_until_it_is_declared(read, texts, kind):
+    table = pa.table({"h": texts, "y": range(len(texts))})
+    found = read(table)
+    assert found.types["h"] == "category"
+    assert f"`h: {kind}` below `types`" in found.notes[0]
+    found = read(table, types={"h": kind})
+    assert (found.types["h"], found.notes) == (kind, ())
+    assert not read(table, types={"h": "category"}).notes
 
 
 def test_numbers_of_parquet_that_are_declared_a_category_are_written_without_a_point(read):

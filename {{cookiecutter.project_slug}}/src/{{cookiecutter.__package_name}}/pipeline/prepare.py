@@ -121,7 +121,7 @@ def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: s
         fix = f"name another `target` in {conf_file}, or start a project for classification"
         if kind == "category" and not data.types.get(data.target):
             fix += f"; or write `{looks.quoted(data.target)}: number` below `types` to see what is no number"
-            said = looks.note(values, data.target, data, conf_file)
+            said = looks.note(values, data.target, data, conf_file, is_parquet=data.target not in raw.untyped)
             fix += f"\n       {said}" if said else ""
         raise ProjectError(
             f"the target column {data.target!r} is a {kind}, not a number", "the task is regression", fix

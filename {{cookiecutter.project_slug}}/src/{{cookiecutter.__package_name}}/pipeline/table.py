@@ -471,6 +471,9 @@ def _from_parquet(column: pa.ChunkedArray, name: str, is_wide: bool, reading: _R
                 f" (a quantity? `{looks.quoted(name)}: number` below `types` in {reading.conf_file};"
                 f" a code? `{looks.quoted(name)}: category`)"
             )
+        elif not declared and _is_seen(name, reading.data):
+            said = looks.note(column, name, reading.data, reading.conf_file, is_parquet=True)
+            reading.notes.extend([said] if said else [])
         return column, "category"
     kind: ColumnType
     if pa.types.is_boolean(column.type):
