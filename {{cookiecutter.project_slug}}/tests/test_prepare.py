@@ -134,8 +134,17 @@ def test_a_class_that_no_metric_judges_is_noted(pipeline):
 
 
 def test_a_target_of_text_says_how_to_see_what_is_no_number(prepare, refused):
-    with refused("is a category, not a number", "`y: number` below `types`"):
+    with refused("is a category, not a number", "`'y': number` below `types`"):
         prepare(csv(a=lambda i: i, y=lambda i: i if i % 3 else "?"), task="regression")
+
+
+@pytest.mark.parametrize(
+    ("cell", "fix"),
+    [("{},5", 'decimal: ","'), ("${}", "and without signs"), ("{},000", "without separators of thousands")],
+)
+def test_a_target_of_numbers_as_people_write_them_is_refused_with_the_fix(prepare, refused, cell, fix):
+    with refused("is a category, not a number", "fix: ", fix):
+        prepare(csv(a=lambda i: i, y=lambda i: f'"{cell.format(i + 1)}"'), task="regression")
 
 
 def test_nothing_to_predict_from_is_refused(prepare, refused):

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -80,6 +81,13 @@ def test_what_windows_wrote_is_refused_until_it_is_declared(read, refused):
     assert values(read(text, encoding="cp1252"), "a") == ["x", "Bärenklau 5 €"]
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "cp1250"])
+def test_utf_8_is_not_read_as_another_encoding(read, refused, encoding):
+    with refused("1.csv is UTF-8 text, and .* says", "encoding: utf-8"):
+        read("a,y\nsüß,1\n".encode(encoding), "a,y\nHändler,1\n", encoding=encoding)
+    assert values(read("a,y\nHand,1\n", encoding=encoding), "a") == ["Hand"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_byte_order_mark_says_more_than_the_configuration(read, encoding):
     assert values(read("ä,y\nBärenklau,2\n".encode(encoding), encoding="cp1252"), "ä") == ["Bärenklau"]
@@ -144,6 +152,31 @@ def test_decimal_commas_need_to_be_declared(read, refused):
     assert values(read(text, decimal=","), "a")[-1] == 2.5
 
 
+def test_a_separator_of_thousands_is_not_taken_for_a_decimal_comma(read, refused):
+    with refused(
+        "'1,000' is not a number", "numbers\\? write them in the file without separators of thousands"
+    ) as error:
+        read("a;y\n" + "1;1\n" * 30 + "1,000;1\n")
+    assert "decimal:" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "decimal", "is_noted"),
+    [
+        ("900 1,000", ",", True),
+        ("1,250 1,000", ",", True),
+        ("900 1.000", ".", True),
+        ("1,25 1,000", ",", False),
+        ("1.250 1.000", ".", False),
+        ("0.5 900 1.000", ".", False),
+    ],
+)
+def test_decimals_that_may_be_thousands_are_noted(read, rows, decimal, is_noted):
+    text = "a;y\n" + "".join(f"{cell};x\n" for cell in rows.split())
+    assert any("is read as 1" in note for note in read(text, decimal=decimal).notes) == is_noted
+    assert not read(text, decimal=decimal, types={"a": "number"}).notes
+
+
 def test_dates_in_another_format_need_to_be_declared(read, refused):
     text = "d,y\n31.12.2023,1\n29.02.2024,2\n"
     assert read(text).types["d"] == "category"
@@ -182,7 +215,7 @@ def test_dates_with_and_without_a_time_zone_are_noted(read):
     ("texts", "said"),
     [
         (("5", "6", "7", "?"), "30 of its 40 values are numbers; these are not: '?' (10)"),
-        (("5", "?", "?", "6", "?"), 'missing values? `missing: ["NA", "?"]`'),
+        (("5", "?", "?", "6", "?"), "missing values? `missing: [NA, '?']`"),
         (("900", "1,095", "1,100"), "without separators of thousands"),
         (("$5", "$6"), "0 of its 40 values are numbers"),
         (("1.234,50", "7%"), "0 of its 40 values are numbers"),
@@ -193,7 +226,7 @@ def test_dates_with_and_without_a_time_zone_are_noted(read):
         (("05.01.2024", "31.12.2023"), "`date_format: '%d.%m.%Y'`"),
         (("1/5/2024", "12/31/2023"), "`date_format: '%m/%d/%Y'`"),
         (("5/1/2024", "5/2/2024"), "'%d/%m/%Y'` or `date_format: '%m/%d/%Y'`"),
-        (("2024-01-05", "2024-01-06", "0000-00-00"), 'missing: ["NA", "0000-00-00"]'),
+        (("2024-01-05", "2024-01-06", "0000-00-00"), "missing: [NA, '0000-00-00']"),
         (("20240105", "20241231"), "read as numbers, but all of them are days"),
     ],
 )
@@ -211,6 +244,25 @@ def test_what_is_what_it_looks_like_needs_no_note(read, texts):
     assert not read(column(*texts)).notes
 
 
+@settings(max_examples=100, **SETTINGS)
+@given(
+    st.text() | st.sampled_from(["2019", "Weight: kg", "*id", "%id", "#id", "on", "\\N", "it's", "", "-", "1e5", "~"])
+)
+def test_a_printed_name_or_value_is_read_back_as_it_is_when_it_is_typed(pipeline, text):
+    typed = pipeline.looks.quoted(text)
+    for line in (f"missing: [NA, {typed}]", f"types:\n  x: 1\n  {typed}: number"):
+        read_back = yaml.safe_load(line), pipeline.yaml_text.of_hydra(line)
+        for found in read_back:
+            assert text in (found.get("missing") or found["types"])
+
+
+def test_the_printed_fixes_of_odd_names_and_values_work(read):
+    text = "Weight: kg,y\n" + "5,1\n6,2\n\\N,3\n" * 5
+    note = read(text).notes[0]
+    assert r"`missing: [NA, '\N']`" in note
+    assert "`'Weight: kg': category`" in note
+
+
 def test_texts_that_are_taken_as_missing_are_named(read):
     table = read('c,n,y\nNone,1,a\nx,None,None\n"None",2,b\nNA,NA,b\n', missing=["None", "NA"])
     assert values(table, "c") == [None, "x", "None", None]
@@ -220,6 +272,23 @@ def test_texts_that_are_taken_as_missing_are_named(read):
         "column 'c': quoted in the file, so a text and not missing: 'None' (1 rows)",
         "column 'y': taken as missing: 'None' (1 rows)",
     ]
+
+
+@pytest.mark.parametrize("mark", ["NULL", "#N/A", "n/a", "<NA>", "#NA", "-nan", "?", "-", r"\N", "."])
+def test_texts_that_others_take_as_missing_are_noted_in_categories_and_in_the_target(read, pipeline, mark):
+    text = f"h,y\nnorth,a\nsouth,b\n{mark},{mark}\n"
+    notes = read(text).notes
+    fix = f"`missing: [NA, {pipeline.looks.quoted(mark)}]`"
+    assert [note.partition(":")[0] for note in notes if fix in note] == ["column 'h'", "column 'y'"]
+    found = read(text, missing=["NA", mark])
+    assert values(found, "h") == ["north", "south", None]
+    assert not read(text, types={"h": "category", "y": "category"}).notes
+
+
+def test_one_form_serves_all_columns_of_dates(read):
+    text = "d,e,y\n31.12.2023,2024-01-05,1\n30.12.2023,2024-01-06,2\n"
+    assert "write them in the file as ISO" in read(text).notes[0]
+    assert "write them in the file as %d.%m.%Y" in read(text, date_format="%d.%m.%Y").notes[0]
 
 
 def test_a_quoted_mark_in_a_column_of_numbers_is_missing(read):
@@ -291,6 +360,12 @@ def test_values_over_several_lines_are_noted(read):
     assert "the longest has 3 lines (row 1, column 'a'" in table.notes[0]
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+def test_two_rows_that_quotes_join_are_noted_however_the_file_ends(read, end):
+    notes = read(f'x,z,y\n1,a,"foo\n2,b,bar"\n3,c,q{end}').notes
+    assert "row 1, column 'y'; a quotation mark too many joins rows" in notes[0]
+
+
 def test_the_header_among_the_rows_is_refused(read, refused):
     with refused("row 2 is the header again"):
         read("a,y\nx,z\na,y\nx,z\n")
@@ -360,10 +435,33 @@ def test_a_wide_whole_number_in_one_file_makes_text_of_all(read, refused):
 
 
 def test_text_of_parquet_is_text_and_holds_what_it_holds(read):
-    table = read(pa.table({"plz": ["10115", "10117"], "land": ["NA", " SE"], "y": ["NA", "x"]}))
+    table = read(pa.table({"plz": ["10115", "10117"], "land": ["NA", " SE"], "y": ["", "x"]}))
     assert set(table.types.values()) == {"category"}
-    assert (values(table, "land"), values(table, "y"), table.notes) == (["NA", " SE"], ["NA", "x"], ())
+    assert (values(table, "land"), values(table, "y")) == (["NA", " SE"], ["", "x"])
+    assert [note.partition(" (missing")[0] for note in table.notes[1:]] == [
+        "column 'land': often a missing value, here a text like others: 'NA' (1)",
+        "column 'y': often a missing value, here a text like others: '' (1)",
+    ]
     assert values(read(pa.table({"a": ["1", "NA"], "y": [1, 2]}), types={"a": "number"}), "a") == [1.0, None]
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["10115", "7", ""], "number"),
+        (["true", "FALSE"], "boolean"),
+        (["2024-01-05", "NA"], "date"),
+        (["1.5"], "number"),
+    ],
+)
+def test_text_of_parquet_that_looks_like_another_type_is_noted_until_it_is_declared(read, texts, kind):
+    table = pa.table({"h": texts, "y": range(len(texts))})
+    found = read(table)
+    assert found.types["h"] == "category"
+    assert f"`h: {kind}` below `types`" in found.notes[0]
+    found = read(table, types={"h": kind})
+    assert (found.types["h"], found.notes) == (kind, ())
+    assert not read(table, types={"h": "category"}).notes
 
 
 def test_numbers_of_parquet_that_are_declared_a_category_are_written_without_a_point(read):

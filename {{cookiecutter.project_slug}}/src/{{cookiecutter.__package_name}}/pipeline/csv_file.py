@@ -117,6 +117,13 @@ def _decoded(file: Path, data: Data, conf_file: str) -> bytes:
         raise ProjectError(
             f"{file}, {place} is not {encoding} text", "its letters would be read wrongly", hint.format(conf_file)
         ) from None
+    if text is not raw and not raw.isascii() and _is_text(raw, "utf-8") and len(raw.decode(encoding)) == len(raw):
+        # With one letter for each byte, every file can be read; but others than UTF-8 hardly ever make UTF-8.
+        raise ProjectError(
+            f"{file} is UTF-8 text, and {conf_file} says {encoding}",
+            "its letters would be read wrongly: Ã¶ for ö",
+            f"set `encoding: utf-8` in {conf_file}; are other files {encoding}? save all of them as UTF-8",
+        )
     while text.startswith(codecs.BOM_UTF8):
         text = text.removeprefix(codecs.BOM_UTF8)
     _refuse_control_characters(file, text, encoding, conf_file)
@@ -345,7 +352,8 @@ def _note_line_breaks(table: pa.Table, text: bytes, separator: str, file: Path) 
 
     A value that holds whole rows is refused.
     """
-    if b'"' not in text or max(text.count(b"\n"), text.count(b"\r")) <= table.num_rows + 1:
+    ended = text.rstrip(b"\r\n")
+    if b'"' not in text or max(ended.count(b"\n"), ended.count(b"\r")) <= table.num_rows:
         return []
     bare = f"[^{re.escape(separator)}\n]*"
     others = f"(?:{re.escape(separator)}{bare})"

@@ -11,7 +11,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from ..errors import ProjectError, counted
-from . import columns, config, environment, spelling, split, stage, table
+from . import columns, config, environment, looks, spelling, split, stage, table
 from .columns import Column
 from .values import as_text as text_of
 
@@ -117,13 +117,14 @@ def _target(raw: table.Table, data: config.Data, task: config.Task, conf_file: s
             "there is nothing to learn",
             f"correct `target` in {conf_file}",
         )
-    is_text = kind == "category" and not data.types.get(data.target)
     if task.name == "regression" and kind != "number":
+        fix = f"name another `target` in {conf_file}, or start a project for classification"
+        if kind == "category" and not data.types.get(data.target):
+            fix += f"; or write `{looks.quoted(data.target)}: number` below `types` to see what is no number"
+            said = looks.note(values, data.target, data, conf_file, is_parquet=data.target not in raw.untyped)
+            fix += f"\n       {said}" if said else ""
         raise ProjectError(
-            f"the target column {data.target!r} is a {kind}, not a number",
-            "the task is regression",
-            f"name another `target` in {conf_file}, or start a project for classification"
-            + (f"; or write `{data.target}: number` below `types` to see what is no number" if is_text else ""),
+            f"the target column {data.target!r} is a {kind}, not a number", "the task is regression", fix
         )
     if task.name == "classification":
         if kind == "number" and len(pc.unique(values)) > 100:
@@ -165,8 +166,8 @@ def _check_rules(raw: table.Table, data: config.Data, conf_file: str) -> None:
             raise ProjectError(
                 f"{conf_file}: rules.{name} lists values, but the column is a {kind}",
                 "only categories and booleans have a list of values",
-                f"{'use `min` and `max`, or ' if kind == 'number' else ''}write `{name}: category` below `types`"
-                f" (in {conf_file})",
+                f"{'use `min` and `max`, or ' if kind == 'number' else ''}"
+                f"write `{looks.quoted(name)}: category` below `types` (in {conf_file})",
             )
         if rule.required:
             _refuse_broken(raw, name, column, column.is_null(), "is empty", conf_file)

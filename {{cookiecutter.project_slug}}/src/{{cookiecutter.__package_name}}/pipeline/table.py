@@ -350,6 +350,7 @@ def _check_type(typed: pa.Array, text: pa.Array, name: str, kind: str, reading: 
     if kind == "number":
         _refuse_huge(typed, text, name, reading)
         _note_days(typed, name, reading)
+        _note_thousands(text, name, reading)
     if kind == "date" and reading.data.date_format is None and _is_seen(name, reading.data):
         present = text.drop_null()
         zoned = pc.sum(pc.match_substring_regex(present, r":.*(Z|UTC|[+-][0-9:]+)$")).as_py()
@@ -407,31 +408,47 @@ def _note_days(numbers: pa.Array, name: str, reading: _Reading) -> None:
         if pc.all(values.fits(text, "date", ".", "%Y%m%d")).as_py():
             reading.notes.append(
                 f"column {name!r} is read as numbers, but all of them are days such as {text[0].as_py()}"
-                f" (dates? `{name}: date` below `types`, and `date_format: '%Y%m%d'`; numbers? `{name}: number`;"
-                f" in {reading.conf_file})"
+                f" (dates? `{looks.quoted(name)}: date` below `types`, and `date_format: '%Y%m%d'`;"
+                f" numbers? `{looks.quoted(name)}: number`; in {reading.conf_file})"
             )
 
 
-def _refuse_value(text: pa.Array, good: pa.Array, name: str, kind: str, declared: bool, reading: _Reading) -> None:
+def _note_thousands(text: pa.Array, name: str, reading: _Reading) -> None:
+    """Note numbers whose decimals are all of three digits: 1,000 may be a thousand, not 1.0."""
+    data = reading.data
+    if not _is_seen(name, data) or name in data.types:
+        return
+    has_point = pc.fill_null(pc.match_substring(text, data.decimal), False)
+    pointed, plain = text.filter(has_point), text.filter(pc.invert(has_point)).drop_null()
+    # Measures such as 1.234 are common; beside 900, and never 0.5, they are rare.
+    if data.decimal == "." and not (len(plain) and pc.all(pc.match_substring_regex(plain, r"^[+-]?\d{1,3}$")).as_py()):
+        return
+    if len(pointed) and pc.all(pc.match_substring_regex(pointed, looks.THOUSANDS)).as_py():
+        shown, value = pointed[0].as_py(), values.converted(pointed[:1], "number", data.decimal, None)[0].as_py()
+        reading.notes.append(
+            f"column {name!r}: all decimals have three digits, so {shown} is read as {value}"
+            f" (thousands? write them in the file without separators; decimals? `{looks.quoted(name)}: number` below"
+            f" `types` in {reading.conf_file})"
+        )
+
+
+def _refuse_value(
+    text: pa.Array, good: pa.Array, name: str, kind: ColumnType, declared: bool, reading: _Reading
+) -> None:
     """Raise an error for the first value that does not fit."""
     bad = pc.and_(pc.is_valid(text), pc.invert(pc.fill_null(good, False)))
     rows = pc.indices_nonzero(bad)
     first = rows[0].as_py()
     value = text[first].as_py()
     data, conf_file = reading.data, reading.conf_file
-    other = "," if data.decimal == "." else "."
-    hints = [f"correct the value, or add {value!r} to `missing` in {conf_file}"]
-    if kind == "number" and other in value:
-        hints.insert(0, f'set `decimal: "{other}"` in {conf_file} if that separates the decimals')
-    if kind == "date":
-        hints.insert(0, f"set `date_format` in {conf_file} if all dates have another form")
-    hints.append(f"or make the column text: `{name}: category` below `types`")
-    hints.append(f"or list it in `leave_out` in {conf_file}" if name != data.target else "")
+    hints = [*looks.fixes(text.filter(bad).unique(), kind, data), "a mistake? correct the value in the file"]
+    hints.append(f"text? `{looks.quoted(name)}: category` below `types`")
+    hints.extend(["of no use? list it in `leave_out`"] if name != data.target else [])
     raise ProjectError(
         f"{reading.place(first)}, column {name!r}: {value!r} is not a {kind}",
         (f"`types` in {conf_file} says so" if declared else f"{_share(good)} of this column's values are")
         + f"; {len(rows)} {'is' if len(rows) == 1 else 'are'} not",
-        "\n       ".join(filter(None, hints)),
+        "\n  - ".join([f"one of these; the keys are in {conf_file}:", *hints]),
     )
 
 
@@ -451,8 +468,12 @@ def _from_parquet(column: pa.ChunkedArray, name: str, is_wide: bool, reading: _R
         if is_wide and not declared and _is_seen(name, reading.data):
             reading.notes.append(
                 f"column {name!r} is read as text: a float would take some of its whole numbers for one"
-                f" (a quantity? `{name}: number` below `types` in {reading.conf_file}; a code? `{name}: category`)"
+                f" (a quantity? `{looks.quoted(name)}: number` below `types` in {reading.conf_file};"
+                f" a code? `{looks.quoted(name)}: category`)"
             )
+        elif not declared and _is_seen(name, reading.data):
+            said = looks.note(column, name, reading.data, reading.conf_file, is_parquet=True)
+            reading.notes.extend([said] if said else [])
         return column, "category"
     kind: ColumnType
     if pa.types.is_boolean(column.type):
