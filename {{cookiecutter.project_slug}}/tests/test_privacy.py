@@ -66,6 +66,15 @@ def test_no_value_of_a_column_that_differs_in_most_rows_travels(pipeline, people
     assert {row["land"] for row in golden["rows"]} == {"NO", "SE", None}
 
 
+@pytest.mark.parametrize(("persons", "visits"), [(11, 6), (50, 6), (30, 9)])
+def test_names_that_return_are_personal_and_ordinary_categories_are_not(pipeline, persons, visits):
+    column = pipeline.columns.Column("c", "category", "feature")
+    names = pd.Series([f"Person {i % persons}" for i in range(persons * visits)])
+    islands = pd.Series([f"Island {i % 3}" for i in range(persons * visits)])
+    assert pipeline.privacy.is_personal(names, column)
+    assert not pipeline.privacy.is_personal(islands, column)
+
+
 def test_made_up_values_have_the_shape_of_the_real_ones_and_are_the_same_each_time(pipeline, people):
     rows, described, model = people
     golden = travels(pipeline, rows, described, model)[1]

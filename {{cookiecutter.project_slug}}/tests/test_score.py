@@ -73,6 +73,23 @@ def test_the_file_that_trained_gets_the_predictions_that_were_recorded(pipeline,
     pd.testing.assert_frame_equal(found.loc[recorded.index], recorded, check_exact=False, rtol=1e-9)
 
 
+def test_texts_that_training_took_as_they_are_are_so_in_a_csv_file(pipeline, tmp_path):
+    verbatim = pipeline.columns.Reading(verbatim=True)
+    inputs = [
+        pipeline.columns.Column("a", "category", "feature", verbatim),
+        pipeline.columns.Column("b", "category", "feature"),
+    ]
+    (tmp_path / "model").mkdir()
+    described = {"inputs": [pipeline.columns.to_json(column) for column in inputs]}
+    (tmp_path / "model" / "interface.json").write_text(json.dumps(described), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text("data: {missing: [NA]}\n", encoding="utf-8")
+    (tmp_path / "rows.csv").write_text('a,b\nNA,NA\n" x", z\n"",""\n,\n', encoding="utf-8")
+    table = pipeline.score.read(tmp_path / "rows.csv", tmp_path / "params.yaml")
+    rows = pipeline.columns.frame(table, inputs)
+    assert rows["a"].fillna("missing").tolist() == ["NA", " x", "", "missing"]
+    assert rows["b"].fillna("missing").tolist() == ["missing", "z", "missing", "missing"]
+
+
 def test_rows_that_cannot_be_read_are_refused(pipeline, trained, tmp_path, refused):
     params = trained / "params.yaml"
     with refused("nowhere.csv is missing"):

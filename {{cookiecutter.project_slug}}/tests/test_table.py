@@ -582,9 +582,15 @@ def test_parquet_brings_its_types(read):
     assert values(table, "f") == [1.5, None]
 
 
-def test_a_nested_parquet_column_is_refused(read, refused):
-    with refused("column 'l' has the type list"):
-        read(pa.table({"l": [[1], [2]], "y": [1, 2]}))
+@pytest.mark.parametrize(
+    "cells", [[[1], [2]], [{"a": 1}, None], [dt.time(1), None], [dt.timedelta(1), None], [b"1", b"2"]]
+)
+def test_a_parquet_column_that_no_model_takes_is_refused_until_it_is_left_out(read, refused, cells):
+    table = pa.table({"l": cells, "y": [1, 2]})
+    with refused("column 'l' has the type", "fix: .*`leave_out`"):
+        read(table)
+    found = read(table, leave_out=["l"])
+    assert (found.types, values(found, "y")) == ({"l": "empty", "y": "number"}, [1.0, 2.0])
 
 
 def test_csv_and_parquet_are_not_mixed(read, refused):

@@ -5,7 +5,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class CsvFile:
     notes: tuple[str, ...]
 
 
-def read_csv(file: Path, data: Data, conf_file: str) -> CsvFile:
+def read_csv(file: Path, data: Data, conf_file: str, verbatim: Collection[str] = ()) -> CsvFile:
     """Read one CSV file.
 
     Parameters
@@ -69,6 +69,8 @@ def read_csv(file: Path, data: Data, conf_file: str) -> CsvFile:
         Says how the file is encoded and separated, and what stands for a missing value.
     conf_file : str
         The file that holds `data`, for error messages.
+    verbatim : collection of str
+        Columns whose texts are values as they are: only nothing at all is missing.
 
     Returns
     -------
@@ -90,6 +92,9 @@ def read_csv(file: Path, data: Data, conf_file: str) -> CsvFile:
     columns = _parse(file, text, separator, header, conf_file)
     table, raw, quoted, missing = _without_missing(columns, text, separator, header, data, file, conf_file)
     _refuse_header_as_row(table, file)
+    if not set(verbatim).isdisjoint(header):
+        as_written = _parse(file, text, separator, header, conf_file, ("",))
+        table = pa.table({name: (as_written if name in verbatim else table)[name] for name in header})
     return CsvFile(table, raw, quoted, missing, tuple(_note_line_breaks(table, text, separator, file)))
 
 

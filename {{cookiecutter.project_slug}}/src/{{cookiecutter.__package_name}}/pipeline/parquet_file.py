@@ -1,5 +1,6 @@
 """Read one Parquet file: its types are kept, and nothing in it is guessed."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,12 +17,14 @@ PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000}
 WHOLE = pa.decimal256(76, 0)
 
 
-def read_parquet(file: Path) -> pa.Table:
+def read_parquet(file: Path, leave_out: Collection[str] = ()) -> pa.Table:
     """Read one Parquet file.
 
     Parameters
     ----------
     file : Path
+    leave_out : collection of str
+        Columns that the model does not see: one of a type that no model takes is read as missing values.
 
     Returns
     -------
@@ -42,10 +45,10 @@ def read_parquet(file: Path) -> pa.Table:
         raise ProjectError(
             f"{file}: two columns are called {twice!r}", "a column is found by its name", f"rename one in {file}"
         )
-    return pa.table({name: _plain(table[name], name, file) for name in names})
+    return pa.table({name: _plain(table[name], name, file, name in leave_out) for name in names})
 
 
-def _plain(column: pa.ChunkedArray, name: str, file: Path) -> pa.ChunkedArray:
+def _plain(column: pa.ChunkedArray, name: str, file: Path, is_left_out: bool) -> pa.ChunkedArray:
     """Cast a column to the one type that stands for all of its kind."""
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -73,10 +76,12 @@ def _plain(column: pa.ChunkedArray, name: str, file: Path) -> pa.ChunkedArray:
         numbers = column.cast(pa.float64())
         # Not-a-number is how a missing number is written by many programs.
         return pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
+    if is_left_out:
+        return pa.chunked_array([pa.nulls(len(column))])
     raise ProjectError(
         f"{file}: the column {name!r} has the type {column.type}",
         "the model takes numbers, booleans, categories and dates",
-        "write the column as one of these, or leave it out of the file",
+        "list the column in `leave_out` in conf/data/, or write it as one of these",
     )
 
 

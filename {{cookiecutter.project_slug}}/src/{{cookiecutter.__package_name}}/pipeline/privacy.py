@@ -12,7 +12,7 @@ from .columns import Column
 #: A column is personal if its present values are different in more than this share of the rows.
 DIFFERENT_SHARE = 0.5
 #: So is a text with more values than `MANY`, each in fewer than `FEW_ROWS` rows on average: names that return.
-MANY = 50
+MANY = 10
 FEW_ROWS = 10
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -47,12 +47,17 @@ def score(folder: Path, table: pa.Table, out: Path) -> None:
 
 
 def read(file: Path, params: Path) -> pa.Table:
-    """Read raw rows from a Parquet file, or from a CSV file as `params.yaml` says that CSV files are written."""
+    """Read raw rows from a Parquet file, or from a CSV file as `params.yaml` says that CSV files are written.
+
+    The model beside `params.yaml` says which texts are values as they are.
+    """
     try:
         if file.suffix.lower() not in CSV_SUFFIXES:
             return pq.read_table(file)
         how = {key: value for key, value in _data(params).items() if key in ("encoding", "separator", "missing")}
-        return read_csv(file, config.Data(name="rows", path=str(file), target="", **how), str(params)).table
+        described = interface.read(params.parent / "model" / "interface.json")
+        verbatim = [column.name for column in interface.inputs(described) if column.reading.verbatim]
+        return read_csv(file, config.Data(name="rows", path=str(file), target="", **how), str(params), verbatim).table
     except FileNotFoundError:
         raise ProjectError(f"{file} is missing", "it should hold the rows to predict", "correct the path") from None
     except (pa.ArrowInvalid, OSError) as error:

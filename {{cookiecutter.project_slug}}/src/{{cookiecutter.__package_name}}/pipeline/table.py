@@ -142,7 +142,7 @@ def read(data: Data, conf_file: str) -> Table:
             quoted |= content.quoted
             part, raw_part = content.table, content.raw
         else:
-            part = raw_part = read_parquet(file)
+            part = raw_part = read_parquet(file, data.leave_out)
         named = _folder_columns(part, file, folder)
         for name, value in named.items():
             if value in data.missing:
