@@ -333,7 +333,7 @@ def test_a_release_in_the_middle_of_which_somebody_pruned_sends_its_objects_agai
     team.document()
     in_the_next_push(team, clone, "git pull -q && python -m penguins.cli prune --yes")
     released = team.model("release").stdout
-    assert "somebody pruned meanwhile" in released
+    assert "someone pruned meanwhile" in released
     assert "v1.0.1: sound" in team.model("verify", "v1.0.1", "--remote").stdout
 
 

@@ -38,6 +38,7 @@ def test_the_record_is_whole_and_every_field_is_derived(team):
         "missing",
         "id",
         "leave_out",
+        "private",
         "types",
         "separator",
         "date_format",
