@@ -39,6 +39,7 @@ def test_the_record_is_whole_and_every_field_is_derived(team):
         "id",
         "leave_out",
         "private",
+        "text",
         "types",
         "separator",
         "date_format",
