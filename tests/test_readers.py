@@ -21,6 +21,7 @@ STAGES = ("prod", "staging")
 DRIVER = """
 import json, sys
 from pathlib import Path
+from penguins.versions import event
 from penguins.versions import project as module
 
 project = module.find(Path.cwd())
@@ -32,9 +33,10 @@ if what == "release":
 if what == "move":
     kind, stage, target = rest
     known = project.registry()
-    event = {"kind": kind, "from": known.live(stage), "to": target, "reason": "r", "checks": []}
+    moved = event.Move(kind, stage, known.live(stage), target, "r")
+    said = event.MoveEvent(moved, (), (), None, git.identity(), event.here())
     name = f"penguins#{stage}#{known.next_counter(stage)}"
-    message = module.event_message("line", event)
+    message = event.message("line", said)
     git.publish({name: git.tag_object(name, known.versions[target].commit, message)}, None)
 known = project.registry()
 print(json.dumps({

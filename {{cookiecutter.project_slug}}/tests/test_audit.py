@@ -130,5 +130,5 @@ def test_a_move_tells_the_job_that_made_it(versions, monkeypatch, variables, job
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert versions.project.where()["job"] == job
-    assert versions.project.where()["host"]
+    assert versions.event.here().job == job
+    assert versions.event.here().host

@@ -18,7 +18,7 @@ def history(registry, ages, moves):
     events = {}
     for n, (stage, target) in enumerate(moves):
         name = list(versions)[target % len(versions)]
-        event = registry.Event(stage, n + 1, "promote", None, name, NOW, "A <a@b>", "", "", f"m#{stage}#{n}", "c")
+        event = registry.Event(stage, n + 1, "promote", None, name, NOW, "A <a@b>", "", f"m#{stage}#{n}", "c")
         events.setdefault(stage, []).append(event)
     return registry.Registry("m", versions, events)
 

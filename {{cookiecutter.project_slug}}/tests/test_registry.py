@@ -36,17 +36,9 @@ def release(run, number, name="m"):
     run("tag", "-a", f"{name}@{number}", "-m", f"{name} {number}: a line\n\nno record")
 
 
-def move(run, stage, counter, target, kind="promote", source=None, at=NOW, name="m", project=None):
-    event = {
-        "schema": 1,
-        "kind": kind,
-        "stage": stage,
-        "from": source,
-        "to": target,
-        "reason": "why\nnot",
-        "checks": ["a"],
-    }
-    message = project.event_message("line", event)
+def move(run, stage, counter, target, kind="promote", source=None, at=NOW, name="m", event=None):
+    moved = event.Move(kind, stage, source, target, "why\nnot")
+    message = event.message("line", event.MoveEvent(moved, ("a",), (), None, "Ann <ann@example.com>", event.here()))
     run("tag", "-a", f"{name}#{stage}#{counter}", f"{name}@{target}" + "^{commit}", "-m", message, at=at)
 
 
@@ -54,9 +46,9 @@ def test_what_is_live_goes_by_the_counter_not_by_the_clock(repository, versions)
     git, run = repository
     for number in ("v1.0.0", "v1.1.0", "v2.0.0"):
         release(run, number)
-    move(run, "prod", 1, "v1.0.0", at=NOW + 500, project=versions.project)
-    move(run, "prod", 2, "v1.1.0", at=NOW, source="v1.0.0", project=versions.project)
-    move(run, "prod", 10, "v1.0.0", "rollback", "v1.1.0", at=NOW - 500, project=versions.project)
+    move(run, "prod", 1, "v1.0.0", at=NOW + 500, event=versions.event)
+    move(run, "prod", 2, "v1.1.0", at=NOW, source="v1.0.0", event=versions.event)
+    move(run, "prod", 10, "v1.0.0", "rollback", "v1.1.0", at=NOW - 500, event=versions.event)
     known = versions.registry.read(git, "m")
     assert known.live("prod") == "v1.0.0"
     assert list(known.versions) == ["v1.0.0", "v1.1.0", "v2.0.0"]
@@ -74,11 +66,11 @@ def test_a_forced_promotion_ends_a_quarantine_and_only_in_its_stage(repository, 
     git, run = repository
     release(run, "v1.0.0")
     release(run, "v1.1.0")
-    move(run, "prod", 1, "v1.1.0", "promote", project=versions.project)
-    move(run, "prod", 2, "v1.0.0", "rollback", "v1.1.0", project=versions.project)
-    move(run, "staging", 1, "v1.1.0", "promote", project=versions.project)
+    move(run, "prod", 1, "v1.1.0", "promote", event=versions.event)
+    move(run, "prod", 2, "v1.0.0", "rollback", "v1.1.0", event=versions.event)
+    move(run, "staging", 1, "v1.1.0", "promote", event=versions.event)
     assert list(versions.registry.read(git, "m").quarantined_by("v1.1.0")) == ["prod"]
-    move(run, "prod", 3, "v1.1.0", "promote", "v1.0.0", project=versions.project)
+    move(run, "prod", 3, "v1.1.0", "promote", "v1.0.0", event=versions.event)
     assert not versions.registry.read(git, "m").quarantined_by("v1.1.0")
 
 
@@ -163,7 +155,8 @@ def test_a_message_of_any_kind_stops_nothing(repository, versions, checks):
     run("tag", "-a", "m#prod#1", "m@v1.0.0^{commit}", "-m", body)
     known = versions.registry.read(git, "m")
     assert known.live("prod") == "v1.0.0"
-    assert known.events["prod"][0].checks == ()
+    said = known.events["prod"][0].said
+    assert said is None or said.checks == ()
 
 
 def test_a_message_forges_no_other_tag(repository, versions):
@@ -204,7 +197,7 @@ def burning(repository, versions, monkeypatch):
     git, run = repository
     for counter, number in enumerate(("v1.0.0", "v2.0.0", "v3.0.0"), 1):
         release(run, number)
-        move(run, "prod", counter, number, project=versions.project)
+        move(run, "prod", counter, number, event=versions.event)
     project = SimpleNamespace(
         git=git,
         name="m",
@@ -233,7 +226,8 @@ def test_a_roll_back_says_what_callers_may_meet_and_the_tag_keeps_it(burning, re
     done = burning(warning="WARNING: it needs a column")
     assert (done.target, done.notes) == ("v2.0.0", ("WARNING: it needs a column",))
     event = versions.registry.read(repository[0], "m").events["prod"][-1]
-    assert (event.checks, event.notes, event.forced) == (("proven",), ("WARNING: it needs a column",), False)
+    said = event.said
+    assert (said.checks, said.notes, said.move.forced) == (("proven",), ("WARNING: it needs a column",), False)
 
 
 def test_a_version_whose_tag_is_gone_stops_no_roll_back(burning, repository):

@@ -8,7 +8,6 @@ signature that is good proves who.
 import csv as csvlib
 import datetime as dt
 import io
-import json
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,15 +16,15 @@ from typing import Any, Literal
 
 from ..errors import ProjectError, counted
 from . import record
+from .event import Where
 from .git import SIGNED, Git, last_line
 from .progress import Say, silent
 from .project import Project, one_line
 from .record import Record
-from .registry import PRUNED, SEMVER, Event, Registry, Version
+from .registry import SEMVER, Event, Registry, Tag, Version
 
 Signature = Literal["none", "good", "bad", "not known"]
 
-TAGGER = re.compile(r"^tagger (.*>)", re.MULTILINE)
 #: What gpg, gpgsm and ssh-keygen call a signature that does not fit its text; all else is a key that is not known.
 BROKEN = ("BADSIG", "incorrect signature")
 SIGNER = re.compile(r'^Good "git" signature for (.+) with |^\[GNUPG:\] GOODSIG \S+ (.+)$', re.MULTILINE)
@@ -86,40 +85,42 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Tag:
-    """A tag as git keeps it; a lightweight one has no date and no text."""
+class Signed:
+    """What git says of a tag's signature.
 
-    name: str
-    hash: str
-    at: dt.datetime | None
-    text: str | None
+    Attributes
+    ----------
+    verdict : str
+        none, good, bad, or not known: this clone lacks the key.
+    signer : str or None
+        Whose key it is.
+    said : str
+        Git's words, if it is not good.
+    """
 
-    @property
-    def body(self) -> str:
-        return (self.text or "").partition("\n\n")[2]
+    verdict: Signature = "none"
+    signer: str | None = None
+    said: str = ""
 
-    @property
-    def subject(self) -> str:
-        return self.body.strip().partition("\n")[0]
 
-    @property
-    def by(self) -> str:
-        found = TAGGER.search((self.text or "").partition("\n\n")[0])
-        return found[1] if found else ""
+@dataclass(frozen=True)
+class Sources:
+    """What the trail is made from, each read once.
 
-    @property
-    def sort_key(self) -> dt.datetime:
-        return self.at or dt.datetime.fromtimestamp(0, dt.UTC)
+    Attributes
+    ----------
+    project : Project
+    registry : Registry
+    texts : dict of str to str
+        The whole text of each annotated tag, by name.
+    signatures : dict of str to Signed
+        Of the tags that are signed, by name.
+    """
 
-    @property
-    def event(self) -> dict[str, Any]:
-        """What our own command noted about a move."""
-        start = self.body.find("{")
-        try:
-            found = json.JSONDecoder().raw_decode(self.body, start)[0] if start >= 0 else {}
-        except (ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+    project: Project
+    registry: Registry
+    texts: dict[str, str]
+    signatures: dict[str, Signed]
 
 
 def trail(project: Project, stage: str | None = None, say: Say = silent) -> list[Line]:
@@ -132,96 +133,89 @@ def trail(project: Project, stage: str | None = None, say: Say = silent) -> list
         Only the moves of this stage.
     say : callable
     """
-    known = project.registry()
-    tags = _tags(project.git, project.name)
-    signed = [tag for tag in tags.values() if tag.text and SIGNED.search(tag.text)]
-    tick = say(f"verifying {len(signed)} signatures", len(signed)) if signed else None
-    with ThreadPoolExecutor() as pool:  # git starts a program for each
-        signatures = {}
-        for tag, found in zip(signed, pool.map(lambda tag: _signature(project.git, tag), signed), strict=True):
-            signatures[tag.name] = found
-            if tick:
-                tick()
+    sources = _read(project, say)
+    known = sources.registry
     entries: list[tuple[dt.datetime, Line]] = []
     if stage is None:
-        entries += _versions(project, known, tags, signatures)
+        entries += _versions(sources)
     for name, moves in known.events.items():
         if stage in (None, name):
-            entries += _moves(project, known, name, moves, tags, signatures)
+            entries += _moves(sources, name, moves)
+    if stage is None:
+        entries += _prunes(sources)
     odd = {tag.name: tag.why for tag in known.odd}
-    for tag in tags.values():
+    for tag in known.tags.values():
         number = tag.name.removeprefix(f"{project.name}@")
-        if tag.name.startswith(f"{project.name}{PRUNED}"):
-            if stage is None:
-                entries.append((tag.sort_key, _prune(tag, signatures)))
-        elif tag.name in odd or (number != tag.name and not SEMVER.fullmatch(number.removesuffix("!"))):
+        misnamed = number != tag.name and not SEMVER.fullmatch(number.removesuffix("!"))
+        if tag.name in odd or misnamed:
             why = odd.get(tag.name, f"it is not named as {project.name}@v1.2.3")
             if stage is None or tag.name.startswith((f"{project.name}#{stage}#", f"{project.name}#{stage}!#")):
-                line = _line(tag, "uncounted", signatures, why=tag.subject, findings=(f"it does not count: {why}",))
-                entries.append((tag.sort_key, line))
+                finding = f"it does not count: {why}"
+                entries.append((tag.at, _line(sources, tag, "uncounted", why=tag.subject, findings=(finding,))))
     return [line for _, line in sorted(entries, key=lambda entry: entry[0])[::-1]]
 
 
-def _tags(git: Git, name: str) -> dict[str, Tag]:
-    """Read all tags whose names are ours, whether they count or not, with two calls of git."""
-    patterns = [f"refs/tags/{name}{mark}*" for mark in ("@", "#", PRUNED)]
-    form = "--format=%(objectname) %(objecttype) %(taggerdate:iso-strict) %(refname:strip=2)"
-    entries = [line.split(" ", 3) for line in git.run("for-each-ref", form, *patterns).splitlines()]
-    annotated = [value for value, kind, *_ in entries if kind == "tag"]
-    texts = dict(zip(annotated, git.tags(annotated), strict=True)) if annotated else {}
-    return {ref: Tag(ref, value, _date(at), texts.get(value)) for value, _, at, ref in entries}
+def _read(project: Project, say: Say) -> Sources:
+    """Read the registry, the text of each annotated tag, and what git says of each signature."""
+    known = project.registry()
+    annotated = [tag for tag in known.tags.values() if tag.annotated]
+    texts: dict[str, str] = {}
+    if annotated:
+        contents = project.git.tags([tag.hash for tag in annotated])
+        texts = {tag.name: text for tag, text in zip(annotated, contents, strict=True)}
+    signed = [tag for tag in annotated if SIGNED.search(texts[tag.name])]
+    tick = say(f"verifying {len(signed)} signatures", len(signed)) if signed else None
+    signatures = {}
+    with ThreadPoolExecutor() as pool:  # git starts a program for each
+        for tag, told in zip(signed, pool.map(lambda tag: _signature(project.git, tag), signed), strict=True):
+            signatures[tag.name] = told
+            if tick:
+                tick()
+    return Sources(project, known, texts, signatures)
 
 
-def _date(text: str) -> dt.datetime | None:
-    try:
-        return dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None  # a lightweight tag has none, and some edited one has a date that no calendar has
-
-
-def _signature(git: Git, tag: Tag) -> tuple[Signature, str | None, str]:
+def _signature(git: Git, tag: Tag) -> Signed:
     """Return whether a signature is good, whose it is, and what git says."""
     good, said = git.verify_tag(tag.hash)
     if good:
         signer = SIGNER.search(said)
-        return "good", (signer[1] or signer[2]) if signer else None, ""
-    return "bad" if any(word in said for word in BROKEN) else "not known", None, last_line(said)
+        return Signed("good", (signer[1] or signer[2]) if signer else None)
+    return Signed("bad" if any(word in said for word in BROKEN) else "not known", None, last_line(said))
 
 
 def _line(
+    sources: Sources,
     tag: Tag,
     what: str,
-    signatures: dict[str, tuple[Signature, str | None, str]],
     *,
     version: str | None = None,
     commit: str | None = None,
     why: str = "",
     findings: Sequence[str] = (),
+    where: Where | None = None,
     **others: Any,
 ) -> Line:
-    by = tag.by
-    signature, signer, said = signatures.get(tag.name, ("none", None, ""))
-    found = list(findings)
-    mail = by.rpartition("<")[2].rstrip(">")
-    if signature == "bad":
-        found.append(f"its signature does not fit: {said}")
-    elif signer and mail not in signer:
-        found.append(f"it says that {by} made it, and the key of {signer} signed it")
+    signed, doubts = sources.signatures.get(tag.name, Signed()), list(findings)
+    mail = tag.mail.strip("<>")
+    if signed.verdict == "bad":
+        doubts.append(f"its signature does not fit: {signed.said}")
+    elif signed.signer and mail not in signed.signer:
+        doubts.append(f"it says that {tag.by} made it, and the key of {signed.signer} signed it")
     # A line break in a reason must not look like another line of the trail.
     told = {key: one_line(value) if isinstance(value, str) else value for key, value in others.items()}
-    values: dict[str, Any] = {
-        "stage": None, "source": None, "forced": False, "checks": (), "host": None, "job": None, **told,
-    }  # fmt: skip
+    place = where or Where()
+    values: dict[str, Any] = {"stage": None, "source": None, "forced": False, "checks": (), **told}
     return Line(
-        at=tag.at, what=what, version=version, by=one_line(by), why=one_line(why), signature=signature, signer=signer,
-        tag=tag.name, object=tag.hash, commit=commit, findings=tuple(map(one_line, found)), **values,
+        at=tag.at if tag.dated else None, what=what, version=version, by=one_line(tag.by), why=one_line(why),
+        host=one_line(place.host) if place.host else None, job=one_line(place.job) if place.job else None,
+        signature=signed.verdict, signer=signed.signer, tag=tag.name, object=tag.hash, commit=commit,
+        findings=tuple(map(one_line, doubts)), **values,
     )  # fmt: skip
 
 
-def _versions(
-    project: Project, known: Registry, tags: dict[str, Tag], signatures: dict[str, Any]
-) -> Iterator[tuple[dt.datetime, Line]]:
+def _versions(sources: Sources) -> Iterator[tuple[dt.datetime, Line]]:
     """Yield releases and withdrawals."""
+    project, known = sources.project, sources.registry
     records: dict[str, Record | str] = {}
     # What other tags saw: the stage tags that made a version live, and the versions that follow it.
     seen: dict[str, list[tuple[str, str]]] = {}
@@ -229,58 +223,49 @@ def _versions(
         if event.target and event.version_tag:
             seen.setdefault(event.target, []).append((event.tag_name, event.version_tag))
     for version in known.versions.values():
-        tag = tags.get(f"{project.name}@{version.name}")
-        if not tag:
-            continue  # gone since the registry was read
+        name = f"{project.name}@{version.name}"
         try:
-            kept = record.parse(tag.body, tag.name)
+            kept = record.parse(sources.texts[name].partition("\n\n")[2], name)
         except ProjectError as error:
             records[version.name] = error.what
             continue
         records[version.name] = kept
         parent = kept.identity.parent
         if parent:
-            seen.setdefault(parent.version, []).append((tag.name, parent.tag))
-    for name, found in records.items():
-        version, tag = known.versions[name], tags[f"{project.name}@{name}"]
+            seen.setdefault(parent.version, []).append((name, parent.tag))
+    for name, kept_or_fault in records.items():
+        version, tag = known.versions[name], known.tags[f"{project.name}@{name}"]
         findings = list(_against_others(known, version, seen.get(name, [])))
         host, checks, title = None, [], version.title
-        if isinstance(found, str):
-            findings.append(found)
+        if isinstance(kept_or_fault, str):
+            findings.append(kept_or_fault)
         else:
-            findings += _against_record(project, known, version, found, signed=tag.name in signatures)
-            trained, verdict = found.governance.trained, found.governance.gate
-            host, title = (trained.host if trained else None), found.identity.title
+            kept = kept_or_fault
+            findings += _against_record(project, known, version, kept, signed=tag.name in sources.signatures)
+            trained, verdict = kept.governance.trained, kept.governance.gate
+            host, title = (trained.host if trained else None), kept.identity.title
             met = f"{counted(len(verdict.rules), 'rule')} met"
             checks = [f"gate {verdict.name} against {verdict.against or 'no version'}: {met}"]
             checks = checks if verdict.passed else []
         line = _line(
-            tag, "release", signatures, version=name, commit=version.commit, why=title, findings=findings,
-            host=host, checks=tuple(checks),
+            sources, tag, "release", version=name, commit=version.commit, why=title, findings=findings,
+            where=Where(host), checks=tuple(checks),
         )  # fmt: skip
         yield version.at, line
-    for tag in tags.values():
+    odd = {tag.name for tag in known.odd}
+    for tag in known.tags.values():
         number = tag.name.removeprefix(f"{project.name}@")
-        if number.endswith("!") and SEMVER.fullmatch(number[:-1]) and tag.text and not _odd(known, tag):
+        if number.endswith("!") and SEMVER.fullmatch(number[:-1]) and tag.name not in odd:
             lacking = () if number[:-1] in known.versions else (f"it withdraws {number[:-1]}, which is not here",)
-            line = _line(tag, "withdraw", signatures, version=number[:-1], why=tag.subject, findings=lacking)
-            yield tag.sort_key, line
+            yield tag.at, _line(sources, tag, "withdraw", version=number[:-1], why=tag.subject, findings=lacking)
 
 
-def _prune(tag: Tag, signatures: dict[str, Any]) -> Line:
-    """Return the line of a note whose stored objects were deleted."""
-    noted, place = tag.event, tag.event.get("where")
-    names = noted.get("versions")
-    if not (tag.text and noted.get("kind") == "prune" and isinstance(names, list)):
-        return _line(tag, "uncounted", signatures, why=tag.subject, findings=("it does not say what was pruned",))
-    return _line(
-        tag, "prune", signatures, version=", ".join(map(str, names)), why=_text(noted, "reason") or "",
-        host=_text(place, "host"), job=_text(place, "job"),
-    )  # fmt: skip
-
-
-def _odd(known: Registry, tag: Tag) -> bool:
-    return any(odd.name == tag.name for odd in known.odd)
+def _prunes(sources: Sources) -> Iterator[tuple[dt.datetime, Line]]:
+    """Yield the notes of whose stored objects were deleted."""
+    for note in sources.registry.prunes:
+        tag = sources.registry.tags[note.tag_name]
+        line = _line(sources, tag, "prune", version=", ".join(note.versions), why=note.reason, where=note.said.where)
+        yield note.at, line
 
 
 def _against_others(known: Registry, version: Version, seen: list[tuple[str, str]]) -> Iterator[str]:
@@ -308,36 +293,28 @@ def _against_record(project: Project, known: Registry, version: Version, kept: R
         yield "it is not signed, and its commit says sign_tags: true"
 
 
-def _moves(
-    project: Project,
-    known: Registry,
-    stage: str,
-    moves: list[Event],
-    tags: dict[str, Tag],
-    signatures: dict[str, Any],
-) -> Iterator[tuple[dt.datetime, Line]]:
+def _moves(sources: Sources, stage: str, moves: list[Event]) -> Iterator[tuple[dt.datetime, Line]]:
     """Yield the moves of a stage; their order is the counter's, whatever the dates say."""
+    known, name = sources.registry, sources.project.name
     latest: dt.datetime | None = None
     before: Event | None = None
-    odd = re.compile(rf"{re.escape(project.name)}#{re.escape(stage)}!?#(\d+)")
+    odd = re.compile(rf"{re.escape(name)}#{re.escape(stage)}!?#(\d+)")
     taken = [int(match[1]) for tag in known.odd if (match := odd.fullmatch(tag.name))]
     for event in moves:
-        tag = tags.get(event.tag_name)
-        if not tag:
-            continue  # gone since the registry was read
-        noted = tag.event if event.kind in ("promote", "rollback") else {}
+        said = event.said if event.kind in ("promote", "rollback") else None
+        held = before.target if before else None
         findings = []
         last = max([0, *([before.counter] if before else []), *(n for n in taken if n < event.counter)])
-        if noted and event.counter > last + 1:
+        if said and event.counter > last + 1:
             findings.append(
-                f"{event.counter - last - 1} tags between {project.name}#{stage}#{last} and it are not here: "
+                f"{event.counter - last - 1} tags between {name}#{stage}#{last} and it are not here: "
                 "not fetched, or deleted"
             )
-        held = before.target if before else None
-        if noted and noted.get("from") != held:
-            findings.append(f"it says that it left {noted.get('from') or 'nothing'}; here it was {held or 'nothing'}")
-        if noted and (noted.get("to") != event.target or noted.get("stage") != stage):
-            findings.append(f"it says {noted.get('stage')}: {noted.get('to')}, its name and commit say otherwise")
+        if said and said.move.source != held:
+            findings.append(f"it says that it left {said.move.source or 'nothing'}; here it was {held or 'nothing'}")
+        if said and (said.move.target != event.target or said.move.stage != stage):
+            told = f"{said.move.stage or 'no stage'}: {said.move.target}"
+            findings.append(f"it says {told}, its name and commit say otherwise")
         version = known.versions.get(event.target or "")
         if version and version.commit != event.commit:
             findings.append(f"it is at {event.commit[:10]}, {version.name} at {version.commit[:10]}: one was moved")
@@ -348,19 +325,13 @@ def _moves(
         if event.kind == "assign":
             findings.append("another tool made it: nothing was proven before")
         latest, before = max(event.at, latest or event.at), event
-        place = noted.get("where")
         line = _line(
-            tag, event.kind, signatures, version=event.target, commit=event.commit, findings=findings,
-            why=event.reason or ("" if noted else event.title), stage=stage, source=held,
-            forced=event.forced, checks=tuple(map(one_line, (*event.checks, *event.notes))),
-            host=_text(place, "host"), job=_text(place, "job"),
+            sources, known.tags[event.tag_name], event.kind, version=event.target, commit=event.commit,
+            findings=findings, why=event.reason or ("" if said else event.title), stage=stage, source=held,
+            forced=bool(said and said.move.forced), where=said.where if said else None,
+            checks=tuple(map(one_line, (*said.checks, *said.notes))) if said else (),
         )  # fmt: skip
         yield latest, line
-
-
-def _text(block: Any, key: str) -> str | None:
-    value = block.get(key) if isinstance(block, dict) else None
-    return value if isinstance(value, str) else None
 
 
 def csv(lines: Sequence[Line]) -> str:

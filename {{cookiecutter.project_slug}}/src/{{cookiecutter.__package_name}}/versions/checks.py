@@ -32,6 +32,10 @@ class Problem:
     fix: str
 
 
+class Conflict(Problem):
+    """A merge with conflicts: what is half merged cannot be judged any further."""
+
+
 def repository(project: Project) -> list[Problem]:
     """Check the work tree: nothing unfinished, nothing uncommitted."""
     git = project.git
@@ -46,7 +50,7 @@ def repository(project: Project) -> list[Problem]:
     changes = git.changes()
     conflicts = [entry[3:] for entry in changes if entry[:2] in ("UU", "AA", "DU", "UD", "AU", "UA", "DD")]
     if conflicts:
-        found.append(Problem(f"merge conflicts in {', '.join(conflicts[:5])}", _resolve(project, conflicts)))
+        found.append(Conflict(f"merge conflicts in {', '.join(conflicts[:5])}", _resolve(project, conflicts)))
     elif changes:
         names = [entry[3:] for entry in changes]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -311,6 +311,8 @@ class Git:
         ------
         TakenError
             If one of the names was taken meanwhile; nothing has changed then.
+        BehindError
+            If the remote has commits on one of the branches that are not here.
         GitError
             If the remote refuses or cannot be reached.
         """
@@ -329,6 +331,8 @@ class Git:
                     pass  # it arrived; only the answer was lost
                 elif any(name in there for name in refs):
                     raise TakenError(error.arguments, error.stderr) from None
+                elif self._is_behind(remote, branches or {}):
+                    raise BehindError(error.arguments, error.stderr) from None
                 else:
                     raise
         lines = [f"create refs/tags/{name} {value}" for name, value in refs.items()]
@@ -340,6 +344,15 @@ class Git:
             if self.tag_names("refs/tags") & refs.keys():
                 raise TakenError(error.arguments, error.stderr) from None
             raise
+
+    def _is_behind(self, remote: str, branches: Mapping[str, str]) -> bool:
+        """Tell whether a branch in the remote, if it can be asked, has commits that a commit does not follow."""
+        refs = {f"refs/heads/{branch}": commit for branch, commit in branches.items()}
+        try:
+            there = self.remote_refs(remote, *refs) if refs else {}
+        except ProjectError:
+            return False
+        return any(not self.is_ancestor(value, refs[ref]) for ref, value in there.items() if ref in refs)
 
     def push(self, remote: str, *specs: str, options: Sequence[str] = ()) -> None:
         """Push what is named and nothing else, whatever a user's settings would add."""
@@ -417,6 +430,10 @@ class TakenError(GitError):
     """Another clone took the tag name first."""
 
 
+class BehindError(GitError):
+    """The remote has commits on a branch that are not here."""
+
+
 def tag_fault(error: GitError, remote: str | None, still: str) -> ProjectError:
     """Say why there is no new tag; `still` says what is as it was."""
     reason, doing = last_line(error.stderr), error.arguments[0]
@@ -426,7 +443,7 @@ def tag_fault(error: GitError, remote: str | None, still: str) -> ProjectError:
             "sign_tags is true in conf/stages/",
             "git config user.signingkey KEY (and gpg.format ssh for an SSH key), or sign_tags: false",
         )
-    if doing == "push":
+    if remote and doing == "push":
         return ProjectError(
             f"the git remote {remote} did not take the tag: {reason}",
             still,

@@ -1,9 +1,7 @@
 """A project as the other modules see it: its git repository, its objects, its registry, its rules."""
 
 import contextlib
-import json
 import os
-import platform
 import re
 import shlex
 import subprocess
@@ -255,20 +253,6 @@ def _top(start: Path) -> Path:
             "cd into the project; a new one: git init && git add --all && git commit -m Start",
         )
     return root
-
-
-def event_message(line: str, event: dict[str, Any]) -> str:
-    """Return the message of a stage tag: a line for people, an empty line, JSON."""
-    return f"{line}\n\n{json.dumps(event, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}\n"
-
-
-def where() -> dict[str, str | None]:
-    """Return the machine and, in CI, the address of the job, as the environment tells."""
-    job = os.environ.get("CI_JOB_URL")
-    github = [os.environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
-    if all(github):
-        job = "{}/{}/actions/runs/{}".format(*github)
-    return {"host": platform.node() or None, "job": one_line(job) if job else None}
 
 
 def one_line(text: str) -> str:

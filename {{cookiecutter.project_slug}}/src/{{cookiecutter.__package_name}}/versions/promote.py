@@ -7,10 +7,11 @@ from typing import Any
 
 from ..errors import ProjectError, UnavailableError
 from ..times import day, utc
-from . import card, interface, push, restore
-from .git import GitError, TakenError, tag_fault
+from . import card, event, interface, push, restore
+from .event import Move, MoveEvent
 from .progress import Say, silent
-from .project import Project, event_message, one_line, where
+from .project import Project, one_line
+from .publish import NewTag, publish
 from .registry import STAGE_NAME, Event, Pruned, Registry, Version
 from .restore import Release
 
@@ -45,6 +46,25 @@ class Moved:
     folder: str
     python: str
     remote: str | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was proven before a move.
+
+    Attributes
+    ----------
+    release : Release
+        The release directory that answered.
+    checks : tuple of str
+        What was proven.
+    notes : tuple of str
+        What whoever moves the stage is told.
+    """
+
+    release: Release
+    checks: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -93,12 +113,13 @@ def promote(project: Project, name: str, stage: str, reason: str = "", force: bo
                 f"by {since.by}",
                 "model history",
             )
-        _may_enter(project, registry, version, stage, force)
+        move = Move("promote", stage, source, version.name, reason, force)
+        _may_enter(project, registry, version, move)
         if registry.pruned(version.name):
             push.everything(project, project.store.outs(version.commit), say)
         release = restore.materialise(project, version, say)
-        checks = [*release.checks, *_serves(project, registry, release, stage, source, force)]
-        return _move(project, registry, "promote", stage, source, release, reason, force, checks, remote)
+        proof = Proof(release, (*release.checks, *_serves(project, registry, release, move)))
+        return _move(project, remote, registry, move, proof)
 
 
 def rollback(
@@ -142,37 +163,54 @@ def rollback(
                 "there is nothing to roll back from",
                 "model promote VERSION --to " + stage,
             )
-        candidates = _candidates(registry, stage, to)
-        notes: list[str] = []
-        for number, version in enumerate(candidates):
-            older = [other.name for other in candidates[number + 1 :]]
-            if to is not None:
-                older = [name for name in registry.good_before(stage) if name != version.name]
-            try:
-                release = restore.materialise(project, version, say)
-            except UnavailableError as error:
-                # What is busy or away now may be good: nobody but a person takes an older version for that.
-                raise UnavailableError(error.what, error.why, error.fix + _or_choose(stage, older)) from None
-            except ProjectError as error:
-                if version is candidates[-1]:
-                    raise ProjectError(
-                        error.what, "; ".join([error.why, *notes]), error.fix + _or_choose(stage, older)
-                    ) from None
-                notes.append(f"{version.name} was passed over: {one_line(error.what)}")
-                say(notes[-1])
-                continue
-            checks = list(release.checks)
-            warning = _warning(project, registry, release, stage, source)
-            if warning:
-                notes.insert(0, warning)
-            else:
-                checks.append(f"serves the requests of {source}")
-            if _same_model(project, registry, version, [source]):
-                notes.append(
-                    f"{version.name} has the same model as {source}: if the model is at fault, choose with --to"
-                )
-            return _move(project, registry, "rollback", stage, source, release, reason, False, checks, remote, notes)
-    raise AssertionError("the last candidate returns or raises")
+        proof = _last_good(project, registry, stage, to, say)
+        move = Move("rollback", stage, source, proof.release.version.name, reason)
+        return _move(project, remote, registry, move, _compared(project, registry, source, stage, proof))
+
+
+def _last_good(project: Project, registry: Registry, stage: str, to: str | None, say: Say) -> Proof:
+    """Materialise the first version to go back to that works; note those that were passed over."""
+
+    def restored(version: Version, older: list[str], notes: list[str]) -> Proof:
+        try:
+            release = restore.materialise(project, version, say)
+        except UnavailableError as error:
+            # What is busy or away now may be good: nobody but a person takes an older version for that.
+            raise UnavailableError(error.what, error.why, error.fix + _or_choose(stage, older)) from None
+        return Proof(release, release.checks, tuple(notes))
+
+    *newer, last = _candidates(registry, stage, to)
+    notes: list[str] = []
+    for number, version in enumerate(newer, 1):
+        try:
+            return restored(version, [other.name for other in (*newer[number:], last)], notes)
+        except UnavailableError:
+            raise
+        except ProjectError as error:
+            notes.append(f"{version.name} was passed over: {one_line(error.what)}")
+            say(notes[-1])
+    others = [] if to is None else [name for name in registry.good_before(stage) if name != last.name]
+    try:
+        return restored(last, others, notes)
+    except UnavailableError:
+        raise
+    except ProjectError as error:
+        why = "; ".join([error.why, *notes])
+        raise ProjectError(error.what, why, error.fix + _or_choose(stage, others)) from None
+
+
+def _compared(project: Project, registry: Registry, source: str, stage: str, proof: Proof) -> Proof:
+    """Add to a proof how the version that comes back differs from the one that is left."""
+    release, checks, notes = proof.release, proof.checks, proof.notes
+    warning = _warning(project, registry, release, stage, source)
+    if warning:
+        notes = (warning, *notes)
+    else:
+        checks = (*checks, f"serves the requests of {source}")
+    if _same_model(project, registry, release.version, [source]):
+        name = release.version.name
+        notes = (*notes, f"{name} has the same model as {source}: if the model is at fault, choose with --to")
+    return Proof(release, checks, notes)
 
 
 def _latest(project: Project) -> tuple[str | None, Registry]:
@@ -248,10 +286,10 @@ def _same_model(project: Project, registry: Registry, version: Version, others: 
 
 
 def _quarantined(version: str, events: dict[str, Event], stage: str) -> ProjectError:
-    event = next(iter(events.values()))
+    left = next(iter(events.values()))
     return ProjectError(
-        f"{version} is quarantined: {event.by} rolled {event.stage} back from it on {day(event.at)}",
-        f"reason given: {event.reason or 'none'}",
+        f"{version} is quarantined: {left.by} rolled {left.stage} back from it on {day(left.at)}",
+        f"reason given: {left.reason or 'none'}",
         f'if it is good after all: model promote {version} --to {stage} --force --reason "why"',
     )
 
@@ -265,8 +303,9 @@ def _pruned(version: str, note: Pruned, stage: str) -> ProjectError:
     )
 
 
-def _may_enter(project: Project, registry: Registry, version: Version, stage: str, force: bool) -> None:
+def _may_enter(project: Project, registry: Registry, version: Version, move: Move) -> None:
     """Refuse a version that the rules keep out of a stage."""
+    stage, force = move.stage, move.forced
     if version.withdrawn:
         raise ProjectError(f"{version.name} was withdrawn", "its tag was cancelled", "promote another version")
     rules = project.rules_in_force("stages")
@@ -289,7 +328,7 @@ def _may_enter(project: Project, registry: Registry, version: Version, stage: st
         order = rules.get("order") or []
         if stage in order and order.index(stage) > 0:
             needed = order[order.index(stage) - 1]
-            if version.name not in [event.target for event in registry.events.get(needed, [])]:
+            if version.name not in [held.target for held in registry.events.get(needed, [])]:
                 raise ProjectError(
                     f"{version.name} was never in {needed}",
                     f"{project.place('stages', str(rules.get('name')))}: a version enters {stage} from {needed}",
@@ -313,10 +352,9 @@ def _interfaces(
     return live, restore.read_json(release.folder / project.model_path / "interface.json")
 
 
-def _serves(
-    project: Project, registry: Registry, release: Release, stage: str, source: str | None, force: bool
-) -> list[str]:
+def _serves(project: Project, registry: Registry, release: Release, move: Move) -> list[str]:
     """Refuse a version that may not serve the requests that the live one serves."""
+    stage, source, force = move.stage, move.source, move.forced
     if source is None:
         return ["nothing was live before"]
     try:
@@ -377,57 +415,41 @@ def _or_choose(stage: str, names: list[str]) -> str:
     )
 
 
-def _move(
-    project: Project,
-    registry: Registry,
-    kind: str,
-    stage: str,
-    source: str | None,
-    release: Release,
-    reason: str,
-    force: bool,
-    checks: list[str],
-    remote: str | None,
-    notes: list[str] | None = None,
-) -> Moved:
-    git, target = project.git, release.version.name
+def _move(project: Project, remote: str | None, registry: Registry, move: Move, proof: Proof) -> Moved:
+    """Write a proven move into the audit log; `registry` is the one that it was proven against."""
+    release, stage = proof.release, move.stage
     if remote:
-        git.fetch_tags(remote)  # proving took a while
+        project.git.fetch_tags(remote)  # proving took a while
         noted, known = project.registry().prunes, registry.prunes
-        note = next((note for note in noted if note not in known and target in note.versions), None)
+        note = next((note for note in noted if note not in known and move.target in note.versions), None)
         if note:
-            raise _pruned(target, note, stage)
-    name = f"{project.name}#{stage}#{registry.next_counter(stage)}"
-    event = {
-        "schema": 1,
-        "kind": kind,
-        "stage": stage,
-        "from": source,
-        "to": target,
-        "reason": reason,
-        "actor": git.identity(),
-        "checks": checks,
-        "forced": force,
-        "version_tag": release.version.tag,
-        "notes": notes or [],
-        "where": where(),
-    }
-    what = f"rolled back from {source}" if kind == "rollback" else f"promoted{f' after {source}' if source else ''}"
-    line = f"{project.name} {target} is live in {stage}, {what}{f': {reason}' if reason else ''}"
-    try:
-        sign = bool(project.rules("stages").get("sign_tags"))
-        tag = git.tag_object(name, release.version.commit, event_message(line, event), sign=sign)
-        git.publish({name: tag}, remote)
-    except TakenError:
-        if remote:
-            git.fetch_tags(remote)
+            raise _pruned(move.target, note, stage)
+    # The number is the one that was free before the proof: if somebody moved the stage since, this one is refused.
+    tag = NewTag(
+        name=f"{project.name}#{stage}#{registry.next_counter(stage)}",
+        commit=release.version.commit,
+        message=event.message(
+            _line(project, move),
+            MoveEvent(move, proof.checks, proof.notes, release.version.tag, project.git.identity(), event.here()),
+        ),
+        still=f"{stage} still holds {move.source or 'nothing'}, here" + (" and there" if remote else ""),
+    )
+    if not publish(project, remote, tag):
         now = project.registry().live_since(stage)
         raise ProjectError(
             f"{stage} was moved meanwhile" + (f": {now.by} made {now.target} live" if now else ""),
             "two moves at once must not overwrite each other; this one did nothing",
             "model history, then the same command again if it is still right",
-        ) from None
-    except GitError as error:
-        raise tag_fault(error, remote, f"{stage} still holds {source or 'nothing'}, here and there") from None
-    folder = str(release.folder.relative_to(project.root))
-    return Moved(stage, kind, source, target, name, tuple(checks), folder, release.python, remote, tuple(notes or ()))
+        )
+    return Moved(
+        stage, move.kind, move.source, move.target, tag.name, proof.checks,
+        str(release.folder.relative_to(project.root)), release.python, remote, proof.notes,
+    )  # fmt: skip
+
+
+def _line(project: Project, move: Move) -> str:
+    """Return the line of a move's tag that people read."""
+    after = f" after {move.source}" if move.source else ""
+    what = f"rolled back from {move.source}" if move.kind == "rollback" else f"promoted{after}"
+    why = f": {move.reason}" if move.reason else ""
+    return f"{project.name} {move.target} is live in {move.stage}, {what}{why}"

@@ -17,15 +17,13 @@ from functools import partial
 from typing import Any
 
 from ..errors import ProjectError, counted
-from . import needs, restore
-from .git import GitError, TakenError, tag_fault
+from . import event, needs, restore
+from .event import PruneEvent
 from .needs import Needs
 from .progress import Say, silent
-from .project import Project, event_message, one_line, where
-from .registry import PRUNED
-
-#: How often a lost race for the number of the note is tried again.
-RACES = 5
+from .project import Project, one_line
+from .publish import NewTag, publish_next
+from .registry import PRUNED, Registry
 
 
 @dataclass(frozen=True)
@@ -186,43 +184,29 @@ def _plan(project: Project, rules: dict[str, Any], look: Callable[[], Needs], sa
 
 def _note(project: Project, plan: Plan, reason: str, say: Say) -> str | None:
     """Write to the audit log which versions go; None if it says so already."""
-    git, remote = project.git, project.git.remote()
-    for _ in range(RACES):
-        registry = project.registry()
-        goes = [name for name in plan.goes if registry.pruned(name) is None]
+    git = project.git
+
+    def propose(registry: Registry) -> NewTag | None:
+        goes = tuple(name for name in plan.goes if registry.pruned(name) is None)
         if not goes:
             return None
-        counter = max((note.counter for note in registry.prunes), default=0) + 1
-        name = f"{project.name}{PRUNED}{counter}"
         frees = sum(fate.bytes for fate in plan.fates if fate.version in goes)
-        event = {
-            "schema": 1,
-            "kind": "prune",
-            "versions": goes,
-            "bytes": frees,
-            "rules": plan.rules,
-            "reason": one_line(reason),
-            "actor": git.identity(),
-            "where": where(),
-        }
         line = f"{project.name}: what is stored for {counted(len(goes), 'version')} was pruned: {_range(goes)}"
+        said = PruneEvent(goes, frees, plan.rules, one_line(reason), git.identity(), event.here())
         say(f"noting {counted(len(goes), 'version')} as pruned")
-        try:
-            sign = bool(project.rules("stages").get("sign_tags"))
-            tag = git.tag_object(name, git.commit("HEAD"), event_message(line, event), sign=sign)
-            git.publish({name: tag}, remote)
-        except TakenError:
-            if remote:
-                git.fetch_tags(remote)
-            continue
-        except GitError as error:
-            still = "nothing is deleted that the history does not say; nothing has been"
-            raise tag_fault(error, remote, still) from None
-        return name
-    raise ProjectError("others prune at the same time", "each took the number of this note", "try again")
+        return NewTag(
+            name=f"{project.name}{PRUNED}{max((note.counter for note in registry.prunes), default=0) + 1}",
+            commit=git.commit("HEAD"),
+            message=event.message(line, said),
+            still="nothing is deleted that the history does not say; nothing has been",
+        )
+
+    taken = ProjectError("others prune at the same time", "each took the number of this note", "try again")
+    tag = publish_next(project, git.remote(), propose, taken)
+    return tag.name if tag else None
 
 
-def _range(names: list[str]) -> str:
+def _range(names: tuple[str, ...]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 

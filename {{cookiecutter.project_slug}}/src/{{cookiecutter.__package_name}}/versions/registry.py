@@ -8,10 +8,9 @@ Only annotated tags of commits count. Tags are never moved or deleted.
 """
 
 import datetime as dt
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from typing import Any, Literal
 import yaml
 
 from ..errors import ProjectError
+from .event import MoveEvent, PruneEvent, parse
 from .git import Git
 
 SEMVER = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
@@ -35,6 +35,68 @@ FIELDS = (
 )  # fmt: skip
 
 Kind = Literal["promote", "rollback", "assign", "unassign"]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A tag with a name of ours, as `git for-each-ref` tells it, whether it counts or not.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        The type of its object: `tag`, or for a lightweight one that of what it names.
+    hash : str
+        The object.
+    target_kind, commit : str
+        Type and hash of what an annotated tag names; empty for a lightweight one.
+    date : str
+        Git's raw date.
+    tagger, mail : str
+        The mail stands in `<>`.
+    subject : str
+    body : str
+        Of versions it is empty: their records are long, and read when they are asked for.
+    """
+
+    name: str
+    kind: str
+    hash: str
+    target_kind: str
+    commit: str
+    date: str
+    tagger: str
+    mail: str
+    subject: str
+    body: str = ""
+
+    @property
+    def annotated(self) -> bool:
+        return self.kind == "tag"
+
+    @property
+    def dated(self) -> bool:
+        """Whether it has a date that a calendar has."""
+        return _moment(self.date) is not None
+
+    @property
+    def at(self) -> dt.datetime:
+        """When it was made; the epoch, if it has no date."""
+        return time_of(self.date)
+
+    @property
+    def by(self) -> str:
+        """`Name <mail>`, or nothing."""
+        return f"{self.tagger} {self.mail}".strip()
+
+    @property
+    def fault(self) -> str | None:
+        """Why it does not count, or None."""
+        if not self.annotated:
+            return "it is a lightweight tag; only annotated tags count"
+        if self.target_kind == "tag":
+            return "it tags another tag, not a commit"
+        return None if self.target_kind == "commit" else f"it tags a {self.target_kind}, not a commit"
 
 
 @dataclass(frozen=True)
@@ -82,14 +144,9 @@ class Event:
     source, target : str or None
         The versions that it was moved from and to; None for none.
     at : datetime
-    by, reason, title : str
-    checks : tuple of str
-        What was proven before the move.
-    notes : tuple of str
-        What whoever moved it was told.
-    forced : bool
-    version_tag : str or None
-        The hash that the version's tag had then.
+    by, title, tag_name, commit : str
+    said : MoveEvent or None
+        What our command wrote; None for another tool's tag.
     """
 
     stage: str
@@ -99,14 +156,19 @@ class Event:
     target: str | None
     at: dt.datetime
     by: str
-    reason: str
     title: str
     tag_name: str
     commit: str
-    checks: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    forced: bool = False
-    version_tag: str | None = None
+    said: MoveEvent | None = None
+
+    @property
+    def reason(self) -> str:
+        return self.said.move.reason if self.said else ""
+
+    @property
+    def version_tag(self) -> str | None:
+        """The hash that the version's tag had then."""
+        return self.said.version_tag if self.said else None
 
 
 @dataclass(frozen=True)
@@ -116,18 +178,26 @@ class Pruned:
     Attributes
     ----------
     counter : int
-    versions : tuple of str
     at : datetime
-    by, reason, title, tag_name : str
+    by, title, tag_name : str
+    said : PruneEvent
+        What our command wrote.
     """
 
     counter: int
-    versions: tuple[str, ...]
     at: dt.datetime
     by: str
-    reason: str
     title: str
     tag_name: str
+    said: PruneEvent
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        return self.said.versions
+
+    @property
+    def reason(self) -> str:
+        return self.said.reason
 
 
 @dataclass(frozen=True)
@@ -153,6 +223,8 @@ class Registry:
     odd : list of OddTag
     prunes : list of Pruned
         In the order of counters.
+    tags : dict of str to Tag
+        All that was read, by name.
     """
 
     name: str
@@ -160,6 +232,7 @@ class Registry:
     events: dict[str, list[Event]]
     odd: list[OddTag] = field(default_factory=list)
     prunes: list[Pruned] = field(default_factory=list)
+    tags: dict[str, Tag] = field(default_factory=dict)
 
     def live(self, stage: str) -> str | None:
         """Return the version that a stage holds."""
@@ -187,14 +260,19 @@ class Registry:
 
     def quarantined_by(self, version: str) -> dict[str, Event]:
         """Return the roll-backs that left a version and that no later promotion in that stage took back."""
-        found = {}
+        return self.quarantine.get(version, {})
+
+    @cached_property
+    def quarantine(self) -> dict[str, dict[str, Event]]:
+        """By version and stage: the roll-backs that left it and that no later promotion took back."""
+        left: dict[str, dict[str, Event]] = {}
         for stage, moves in self.events.items():
             for event in moves:
-                if event.kind == "rollback" and event.source == version:
-                    found[stage] = event
-                elif event.target == version and event.kind != "rollback":
-                    found.pop(stage, None)
-        return found
+                if event.kind == "rollback" and event.source:
+                    left.setdefault(event.source, {})[stage] = event
+                elif event.target and event.kind != "rollback":
+                    left.get(event.target, {}).pop(stage, None)
+        return left
 
     def pruned(self, version: str) -> Pruned | None:
         """Return the note that a version cannot be restored; a promotion since then has proven that it can."""
@@ -276,147 +354,105 @@ def read(git: Git, name: str) -> Registry:
     name : str
         The model's name.
     """
-    versions: dict[str, Version] = {}
-    withdrawn: set[str] = set()
-    odd: list[OddTag] = []
     # Both at once: with thousands of tags each takes as long as Python takes to start.
     with ThreadPoolExecutor(1) as pool:
         patterns = (f"refs/tags/{name}#*", f"refs/tags/{name}{PRUNED}*")
         other = pool.submit(_tags, git, patterns, (*FIELDS, "%(contents:body)"))
         registered = _tags(git, (f"refs/tags/{name}@*",), FIELDS)
         moved = other.result()
-    for tag, *rest in registered:
-        text = tag[len(name) + 1 :]
-        number, withdraws, _ = text.partition("!")
-        if not SEMVER.fullmatch(number):
-            continue
-        why = _why_odd(rest)
-        if why:
-            odd.append(OddTag(tag, why))
-        elif withdraws:
-            withdrawn.add(number)
-        else:
-            versions[number] = Version(number, rest[3], rest[1], time_of(rest[4]), _person(rest), rest[7])
-    ordered = sorted(versions.values(), key=lambda version: version.key)
-    versions = {v.name: v if v.name not in withdrawn else _withdraw(v) for v in ordered}
+    odd: list[OddTag] = []
+    versions = _versions(name, registered, odd)
     at_commit: dict[str, list[str]] = {}
     for version in versions.values():
         at_commit.setdefault(version.commit, []).append(version.name)
     events: dict[str, list[Event]] = {}
     prunes: list[Pruned] = []
-    for tag, *rest in moved:
-        if tag.startswith(f"{name}{PRUNED}"):
-            note = _pruned(tag, tag.rpartition(".")[2], rest)
+    for tag in moved:
+        if tag.name.startswith(f"{name}{PRUNED}"):
+            note = _pruned(tag)
             if note:
                 prunes.append(note)
             else:
-                odd.append(OddTag(tag, _why_odd(rest) or "it does not say what was pruned"))
+                odd.append(OddTag(tag.name, tag.fault or "it does not say what was pruned"))
             continue
-        stage, _, counter = tag[len(name) + 1 :].rpartition("#")
+        stage, _, counter = tag.name[len(name) + 1 :].rpartition("#")
         stage, cancel = stage.removesuffix("!"), stage.endswith("!")
         if not (counter.isdecimal() and STAGE_NAME.fullmatch(stage)):
-            odd.append(OddTag(tag, "it is not named as name#stage#number"))
+            odd.append(OddTag(tag.name, "it is not named as name#stage#number"))
             continue
-        why = _why_odd(rest)
-        if why:
-            odd.append(OddTag(tag, why))
+        if tag.fault:
+            odd.append(OddTag(tag.name, tag.fault))
             continue
-        event = _event(tag, stage, int(counter), cancel, rest, at_commit.get(rest[3], []))
+        event = _event(tag, stage, int(counter), cancel, at_commit.get(tag.commit, []))
         if event.target not in versions and event.kind != "unassign":
-            odd.append(OddTag(tag, "its commit is no version"))
+            odd.append(OddTag(tag.name, "its commit is no version"))
             continue
         events.setdefault(stage, []).append(event)
     prunes.sort(key=lambda note: note.counter)
-    ordered_events = {stage: _in_order(moves) for stage, moves in sorted(events.items())}
-    return Registry(name, versions, ordered_events, odd, prunes)
+    ordered = {stage: _in_order(moves) for stage, moves in sorted(events.items())}
+    return Registry(name, versions, ordered, odd, prunes, {tag.name: tag for tag in (*registered, *moved)})
 
 
-def _tags(git: Git, patterns: tuple[str, ...], fields: tuple[str, ...]) -> list[list[str]]:
+def _versions(name: str, tags: list[Tag], odd: list[OddTag]) -> dict[str, Version]:
+    """Return the versions that tags register, in the order of numbers; add to `odd` the tags that do not count."""
+    versions: list[Version] = []
+    withdrawn: set[str] = set()
+    for tag in tags:
+        number, withdraws, _ = tag.name[len(name) + 1 :].partition("!")
+        if not SEMVER.fullmatch(number):
+            continue
+        if tag.fault:
+            odd.append(OddTag(tag.name, tag.fault))
+        elif withdraws:
+            withdrawn.add(number)
+        else:
+            versions.append(Version(number, tag.commit, tag.hash, tag.at, tag.by, tag.subject))
+    ordered = sorted(versions, key=lambda version: version.key)
+    return {v.name: replace(v, withdrawn=True) if v.name in withdrawn else v for v in ordered}
+
+
+def _tags(git: Git, patterns: tuple[str, ...], fields: tuple[str, ...]) -> list[Tag]:
     # Only a zero byte can be in no part of a tag.
-    found = git.run("for-each-ref", f"--format={'%00'.join(fields)}%00", *patterns).split("\0")
+    cells = git.run("for-each-ref", f"--format={'%00'.join(fields)}%00", *patterns).split("\0")
     count = len(fields)
-    return [[found[n].removeprefix("\n"), *found[n + 1 : n + count]] for n in range(0, len(found) - 1, count)]
-
-
-def _why_odd(rest: list[str]) -> str | None:
-    """Return why a tag does not count, or None."""
-    if rest[0] != "tag":
-        return "it is a lightweight tag; only annotated tags count"
-    if rest[2] == "tag":
-        return "it tags another tag, not a commit"
-    return None if rest[2] == "commit" else f"it tags a {rest[2]}, not a commit"
+    return [Tag(cells[n].removeprefix("\n"), *cells[n + 1 : n + count]) for n in range(0, len(cells) - 1, count)]
 
 
 def time_of(raw: str) -> dt.datetime:
     """Read git's raw date, `seconds +hhmm`; one that no calendar has becomes the epoch."""
+    return _moment(raw) or dt.datetime.fromtimestamp(0, dt.UTC)
+
+
+def _moment(raw: str) -> dt.datetime | None:
     match = DATE.fullmatch(raw)
     if not match or int(match[1]) > LAST_SECOND or int(match[3]) > 23:
-        return dt.datetime.fromtimestamp(0, dt.UTC)
+        return None
     offset = dt.timedelta(hours=int(match[3]), minutes=int(match[4]))
     return dt.datetime.fromtimestamp(int(match[1]), dt.timezone(-offset if match[2] == "-" else offset))
 
 
-def _person(rest: list[str]) -> str:
-    return f"{rest[5]} {rest[6]}"
-
-
-def _withdraw(version: Version) -> Version:
-    return Version(version.name, version.commit, version.tag, version.at, version.by, version.title, withdrawn=True)
-
-
-def _pruned(tag: str, counter: str, rest: list[str]) -> Pruned | None:
+def _pruned(tag: Tag) -> Pruned | None:
     """Return what a tag says was pruned, or None if it says nothing that counts."""
-    if _why_odd(rest) or not counter.isdecimal():
+    counter = tag.name.rpartition(".")[2]
+    if tag.fault or not counter.isdecimal():
         return None
-    noted = _json(rest[8])
-    names = noted.get("versions")
-    if noted.get("kind") != "prune" or not isinstance(names, list):
-        return None
-    versions = tuple(map(str, names))
-    return Pruned(int(counter), versions, time_of(rest[4]), _person(rest), str(noted.get("reason") or ""), rest[7], tag)
+    said = parse(tag.body)
+    return Pruned(int(counter), tag.at, tag.by, tag.subject, tag.name, said) if isinstance(said, PruneEvent) else None
 
 
-def _json(body: str) -> dict[str, Any]:
-    """Return the JSON object in a tag's message, or nothing: it may be a message that somebody else wrote."""
-    try:
-        found = json.loads(body) if body.lstrip().startswith("{") else {}
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _event(tag: str, stage: str, counter: int, cancel: bool, rest: list[str], here: list[str]) -> Event:
+def _event(tag: Tag, stage: str, counter: int, cancel: bool, here: list[str]) -> Event:
     """Return the event that a stage tag tells; a message of another tool tells only the commit."""
     target = None if cancel or not here else here[-1]
     kind: Kind = "unassign" if cancel else "assign"
-    noted = _json(rest[8])
-    if noted.get("kind") not in ("promote", "rollback") or not isinstance(noted.get("to"), str):
-        noted = {}
-    if noted and not cancel:
-        kind = noted["kind"]
+    said = parse(tag.body)
+    if not isinstance(said, MoveEvent):
+        return Event(stage, counter, kind, None, target, tag.at, tag.by, tag.subject, tag.name, tag.commit)
+    if not cancel:
+        kind = said.move.kind
         # Two versions share a commit only by another tool's hand; then the message says which is meant.
-        target = noted["to"] if noted["to"] in here else target or noted["to"]
-    return Event(
-        stage=stage,
-        counter=counter,
-        kind=kind,
-        source=noted.get("from") if isinstance(noted.get("from"), str) else None,
-        target=target,
-        at=time_of(rest[4]),
-        by=_person(rest),
-        reason=str(noted.get("reason") or ""),
-        title=rest[7],
-        tag_name=tag,
-        commit=rest[3],
-        checks=_texts(noted.get("checks")),
-        notes=_texts(noted.get("notes")),
-        forced=noted.get("forced") is True,
-        version_tag=noted["version_tag"] if isinstance(noted.get("version_tag"), str) else None,
-    )
-
-
-def _texts(values: Any) -> tuple[str, ...]:
-    return tuple(map(str, values)) if isinstance(values, list) else ()
+        target = said.move.target if said.move.target in here else target or said.move.target
+    source = said.move.source
+    return Event(stage, counter, kind, source, target, tag.at, tag.by, tag.subject, tag.name, tag.commit, said)
 
 
 def _in_order(moves: list[Event]) -> list[Event]:
@@ -425,11 +461,6 @@ def _in_order(moves: list[Event]) -> list[Event]:
     before: str | None = None
     result = []
     for event in ordered:
-        filled = event if event.source is not None else _from(event, before)
-        result.append(filled)
+        result.append(event if event.source is not None else replace(event, source=before))
         before = event.target
     return result
-
-
-def _from(event: Event, source: str | None) -> Event:
-    return Event(**{**event.__dict__, "source": source})

@@ -6,14 +6,34 @@ from typing import Any
 from ..errors import ProjectError, counted
 from . import checks, derive, gate, interface, push, record
 from .checks import Problem
-from .git import GitError, TakenError, tag_fault
 from .progress import Say, silent
 from .project import Project, listed, one_line
+from .publish import RACES, NewTag, publish_next
 from .registry import PRUNED, Registry, Version
 
-#: How often a lost race for the number is tried again.
-RACES = 10
 FIRST = "v1.0.0"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A commit that is to become a version.
+
+    Attributes
+    ----------
+    source : derive.Source
+        The commit, and what it makes.
+    title : str
+    part : {'major', 'minor', 'patch'} or None
+        Which part of the number rises; None: worked out.
+    remote, branch : str or None
+        Where the tag is pushed, and the branch that is pushed with it.
+    """
+
+    source: derive.Source
+    title: str
+    part: interface.Bump | None
+    remote: str | None
+    branch: str | None
 
 
 @dataclass(frozen=True)
@@ -96,8 +116,10 @@ def release(
             )
         assert source
         assert verdict
+        line = one_line(title or git.run("log", "-1", "--format=%s", commit)) or "untitled"
+        chosen = Candidate(source, line, part, remote, branch)
         stored = push.everything(project, source.outs, say)
-        return _tag(project, source, verdict, title, part, remote, branch, stored, say)
+        return _tag(project, chosen, verdict, stored, say)
 
 
 def failed_rules(verdict: record.Gate, place: str) -> list[Problem]:
@@ -134,52 +156,59 @@ def parent_of(project: Project, registry: Registry, commit: str) -> Version | No
     return chosen[-1] if chosen else None
 
 
-def _tag(
-    project: Project,
-    source: derive.Source,
-    verdict: record.Gate,
-    title: str | None,
-    part: interface.Bump | None,
-    remote: str | None,
-    branch: str | None,
-    stored: tuple[int, int],
-    say: Say,
-) -> Released:
-    git = project.git
-    line = one_line(title or git.run("log", "-1", "--format=%s", source.commit)) or "untitled"
-    found = derive.derive(source, record.Identity(name=project.name, version=FIRST, parent=None, title=line), verdict)
-    for _ in range(RACES):
-        registry = project.registry()
-        taken = registry.by_commit.get(source.commit)
-        if taken:
-            raise ProjectError(
-                f"this commit is {taken} already", "somebody released it meanwhile", f"model show {taken}"
-            )
-        parent = parent_of(project, registry, source.commit)
-        number, reason = next_number(project, found, registry, parent, part)
-        follows = record.Parent(version=parent.name, tag=parent.tag) if parent else None
-        identity = record.Identity(name=project.name, version=number, parent=follows, title=line)
-        made = found.model_copy(update={"identity": identity})
-        name = f"{project.name}@{number}"
-        message = f"{project.name} {number}: {line}\n\n{made.to_json()}\n"
-        say(f"tagging {number}")
-        try:
-            tag = git.tag_object(name, source.commit, message, sign=bool(project.rules("stages").get("sign_tags")))
-            git.publish({name: tag}, remote, {branch: source.commit} if branch else {})
-        except TakenError:
-            if remote:
-                git.fetch_tags(remote)
-            continue
-        except GitError as error:
-            raise _push_refused(error, remote, branch) from None
-        notes = _notes(project, source, remote, made)
-        if remote and _may_be_pruned(project, remote):
-            again, _ = push.everything(project, source.outs, say)
-            if again:
-                notes.append(f"someone pruned meanwhile; {counted(again, 'object')} sent again")
-        return Released(number, name, reason, verdict, *stored, remote, tuple(notes))
-    raise ProjectError(
+@dataclass(frozen=True, kw_only=True)
+class _NewVersion(NewTag):
+    """The tag of a version that is made if its number is free."""
+
+    number: str
+    reason: str
+    kept: record.Record
+
+
+def _tag(project: Project, chosen: Candidate, verdict: record.Gate, stored: tuple[int, int], say: Say) -> Released:
+    """Publish the tag of a candidate whose data is in the remote."""
+    source, remote = chosen.source, chosen.remote
+    first = record.Identity(name=project.name, version=FIRST, parent=None, title=chosen.title)
+    kept = derive.derive(source, first, verdict)
+
+    def propose(registry: Registry) -> _NewVersion:
+        proposed = _propose(project, chosen, kept, registry)
+        say(f"tagging {proposed.number}")
+        return proposed
+
+    taken = ProjectError(
         f"{RACES} version numbers were taken while they were tried", "others release at the same time", "try again"
+    )
+    made = publish_next(project, remote, propose, taken)
+    notes = _notes(project, source, remote, made.kept)
+    if remote and _may_be_pruned(project, remote):
+        again, _ = push.everything(project, source.outs, say)
+        if again:
+            notes.append(f"someone pruned meanwhile; {counted(again, 'object')} sent again")
+    return Released(made.number, made.name, made.reason, verdict, *stored, remote, tuple(notes))
+
+
+def _propose(project: Project, chosen: Candidate, kept: record.Record, registry: Registry) -> _NewVersion:
+    """Return the version that follows what the registry says; a commit that has one already is a `ProjectError`."""
+    commit = chosen.source.commit
+    taken = registry.by_commit.get(commit)
+    if taken:
+        raise ProjectError(f"this commit is {taken} already", "somebody released it meanwhile", f"model show {taken}")
+    parent = parent_of(project, registry, commit)
+    number, reason = next_number(project, kept, registry, parent, chosen.part)
+    follows = record.Parent(version=parent.name, tag=parent.tag) if parent else None
+    identity = record.Identity(name=project.name, version=number, parent=follows, title=chosen.title)
+    made = kept.model_copy(update={"identity": identity})
+    return _NewVersion(
+        name=f"{project.name}@{number}",
+        commit=commit,
+        message=f"{project.name} {number}: {chosen.title}\n\n{made.to_json()}\n",
+        still=f"nothing was tagged, here{' or there' if chosen.remote else ''}; "
+        "the data that was sent is kept and will not be sent again",
+        branch=chosen.branch,
+        number=number,
+        reason=reason,
+        kept=made,
     )
 
 
@@ -209,17 +238,6 @@ def next_number(
         reason += f"; {number} is taken"
         number = interface.raise_number(number, part)
     return number, reason
-
-
-def _push_refused(error: GitError, remote: str | None, branch: str | None) -> ProjectError:
-    if "non-fast-forward" in error.stderr or "fetch first" in error.stderr:
-        return ProjectError(
-            f"{remote} has commits on {branch} that are not here",
-            "the branch and the tag are pushed together or not at all; nothing was tagged",
-            "git pull, dvc repro, commit, then model release",
-        )
-    still = "nothing was tagged, here or there; the data that was sent is kept and will not be sent again"
-    return tag_fault(error, remote, still)
 
 
 def _notes(project: Project, source: derive.Source, remote: str | None, made: record.Record) -> list[str]:

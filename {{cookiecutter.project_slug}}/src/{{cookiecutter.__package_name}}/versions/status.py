@@ -71,7 +71,7 @@ def status(project: Project, say: Say = silent) -> Status:
         problems.append(
             Problem("HEAD is detached: new commits would belong to no branch", "git switch main, or model checkout -")
         )
-    if not problems or not any("merge conflicts" in problem.what for problem in problems):
+    if not any(isinstance(problem, checks.Conflict) for problem in problems):
         try:
             problems += checks.pipeline(project)
         except ProjectError as error:
