@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -25,6 +26,21 @@ from .registry import Version
 
 #: A model that needs longer than this for its few golden rows has hung.
 REPLAY_SECONDS = 1800
+#: What a replaying Python runs: imports first, then the module of the folder that one line of JSON names, as
+#: `python -m` there would. No line: whoever started it is gone.
+REPLAY = """
+import importlib, json, os, runpy, sys
+import pandas, skops.io
+line = sys.stdin.readline()
+if not line:
+    sys.exit(1)
+folder, path, module = json.loads(line)
+os.chdir(folder)
+sys.path[:] = [folder, *path, *(entry for entry in sys.path if entry)]
+sys.argv[1:] = []
+importlib.invalidate_caches()
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass(frozen=True)
@@ -161,35 +177,27 @@ def _build(
     project: Project, version: Version, kept: Record, building: Path, known: dict[str, Any] | None, say: Say
 ) -> dict[str, Any]:
     """Build a release directory and prove it; without a replay if one is known that would end the same way."""
-    worktree(project, building, version.commit)
-    if known and _check_out(project, version, kept, building, say) == known["files"]:
-        return known
-    python = interpreter.find(project, building)
-    command = [python, "-m", f"{package_of(building)}.pipeline.replay", "--wait"]
-    # Imports take longer than the checkout, so they start now.
-    with subprocess.Popen(  # noqa: S603 (an argument list)
-        command,
-        cwd=building,
-        env=code_of(building),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as replay:
-        try:
-            files = _check_out(project, version, kept, building, say)
-            say("replaying the golden rows")
-            _, stderr = replay.communicate("go\n", timeout=REPLAY_SECONDS)
-        except subprocess.TimeoutExpired:
-            replay.kill()
-            raise ProjectError(
-                f"the replay of {version.name} did not end within {REPLAY_SECONDS} s",
-                "a version that is live must answer",
-                "try it: model checkout " + version.name + ", then load the model and predict some rows",
-            ) from None
-        except BaseException:
-            replay.kill()
-            raise
+    # Imports take longer than all the rest, so they start before there is a folder to run in.
+    replay = None if known else _start_replay(project, sys.executable)
+    try:
+        worktree(project, building, version.commit)
+        if known and _check_out(project, version, kept, building, say) == known["files"]:
+            return known
+        python = interpreter.find(project, building)
+        if replay is None or python != sys.executable:
+            _stop(replay)
+            replay = _start_replay(project, python)
+        files = _check_out(project, version, kept, building, say)
+        say("replaying the golden rows")
+        _, stderr = replay.communicate(_where_to_replay(building), timeout=REPLAY_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise ProjectError(
+            f"the replay of {version.name} did not end within {REPLAY_SECONDS} s",
+            "a version that is live must answer",
+            "try it: model checkout " + version.name + ", then load the model and predict some rows",
+        ) from None
+    finally:
+        _stop(replay)
     if replay.returncode:
         raise failure(f"the replay of {version.name}", stderr)
     return {
@@ -199,6 +207,34 @@ def _build(
         "python": python,
         "environment": interpreter.fingerprint(python, read_json(building / "environment.json")),
     }
+
+
+def _start_replay(project: Project, python: str) -> "subprocess.Popen[str]":
+    """Start a Python that imports what any model needs, and waits to be told which folder's replay to run."""
+    project.releases.mkdir(parents=True, exist_ok=True)
+    variables = {**code_of(project.releases), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    return subprocess.Popen(  # noqa: S603 (an argument list)
+        [python, "-c", REPLAY],
+        cwd=project.releases,
+        env=variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _where_to_replay(folder: Path) -> str:
+    """Return the line that tells a waiting Python where to go: the folder, its code, its module."""
+    path = code_of(folder)["PYTHONPATH"].split(os.pathsep)
+    return json.dumps([str(folder), path, f"{package_of(folder)}.pipeline.replay"]) + "\n"
+
+
+def _stop(replay: "subprocess.Popen[str] | None") -> None:
+    """End a replay, whether it is at work, waits, or has ended."""
+    if replay is not None:
+        with replay:
+            replay.kill()
 
 
 def _check_out(project: Project, version: Version, kept: Record, folder: Path, say: Say) -> dict[str, str]:
