@@ -125,7 +125,7 @@ def released(done: "Released", as_json: bool) -> None:
     print(f"tag {done.tag}, " + (f"pushed to {done.remote}" if done.remote else "only in this clone"))
     for note in done.notes:
         print(f"note: {note}")
-    if not any("will refuse" in note for note in done.notes):
+    if not done.refused_by:
         print(f"\nnext: model promote {done.version} --to prod")
     print(f"the record: model show {done.version}; what git has: git show {done.tag}")
 

@@ -149,10 +149,10 @@ class Git:
 
     def commit(self, rev: str) -> str:
         """Return the full hash of a revision's commit."""
-        found = self.try_run("rev-parse", "--verify", "--quiet", "--end-of-options", rev + "^{commit}")
-        if found is None:
+        value = self.try_run("rev-parse", "--verify", "--quiet", "--end-of-options", rev + "^{commit}")
+        if value is None:
             raise ProjectError(f"{rev} is no commit here", "git does not know it", "git fetch --tags, or git log")
-        return found
+        return value
 
     def file(self, rev: str, path: str) -> bytes | None:
         """Return a file's content at a revision, or None if it is not there."""
@@ -185,16 +185,16 @@ class Git:
     def contents(self, hashes: Sequence[str]) -> list[bytes]:
         """Return the content of each object, with one call of git for all."""
         answer = self.run_bytes("cat-file", "--batch", content="\n".join(hashes).encode())
-        found, place = [], 0
+        contents, place = [], 0
         for value in hashes:
             end = answer.index(b"\n", place)
             size = answer[place:end].split()[-1]
             if not size.isdigit():
                 raise GitError(("cat-file", "-p", value), f"the object {value} is missing")
             place = end + 1
-            found.append(answer[place : place + int(size)])
+            contents.append(answer[place : place + int(size)])
             place += int(size) + 1
-        return found
+        return contents
 
     def branch(self) -> str | None:
         """Return the current branch, or None on a detached HEAD."""
@@ -279,8 +279,8 @@ class Git:
             text = f"object {commit}\ntype commit\ntag {name}\ntagger {tagger}\n\n{message.rstrip()}\n"
             return self.run("mktag", text=text)
         # Who signs with which key may be set for this repository, this worktree or this folder alone.
-        found = (self.try_run("config", "--null", "--get-regexp", r"^(committer|gpg|user)\.") or "").split("\0")[:-1]
-        settings = [word for entry in found for word in ("-c", entry.replace("\n", "=", 1))]
+        entries = (self.try_run("config", "--null", "--get-regexp", r"^(committer|gpg|user)\.") or "").split("\0")[:-1]
+        settings = [word for entry in entries for word in ("-c", entry.replace("\n", "=", 1))]
         common = Path(self.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
         form = self.run("rev-parse", "--show-object-format")
         with tempfile.TemporaryDirectory() as scratch:

@@ -63,10 +63,10 @@ def timeline(registry: Registry, stage: str | None = None) -> list[Entry]:
 
 def periods(registry: Registry) -> list[Period]:
     """Return when which version was live in which stage, in order."""
-    found = []
+    times = []
     for stage, moves in registry.events.items():
         for event, following in zip(moves, [*moves[1:], None], strict=True):
             if event.target:
                 until = following.at if following else None
-                found.append(Period(event.target, stage, event.at, until, event.by, event.reason))
-    return found
+                times.append(Period(event.target, stage, event.at, until, event.by, event.reason))
+    return times

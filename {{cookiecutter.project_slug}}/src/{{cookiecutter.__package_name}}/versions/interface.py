@@ -13,8 +13,9 @@ NAMED = 5
 
 def of(store: Store, record: Record) -> dict[str, Any]:
     """Return a version's whole interface, from the object that its record names."""
-    found: dict[str, Any] = read_json(store.read(record.interface.file), f"interface.json of {record.identity.version}")
-    return found
+    name = f"interface.json of {record.identity.version}"
+    described: dict[str, Any] = read_json(store.read(record.interface.file), name)
+    return described
 
 
 def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -23,24 +24,24 @@ def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     A column that the new model no longer takes does no harm: it is not looked at.
     """
     before = {entry["name"]: entry["type"] for entry in old["inputs"]}
-    found = []
+    reasons = []
     for entry in new["inputs"]:
         name = entry["name"]
         if name not in before:
-            found.append(f"the new column {name!r} is needed")
+            reasons.append(f"the new column {name!r} is needed")
         elif before[name] != entry["type"]:
-            found.append(f"column {name!r} is a {entry['type']}, it was a {before[name]}")
+            reasons.append(f"column {name!r} is a {entry['type']}, it was a {before[name]}")
     if old["output"]["type"] != new["output"]["type"] or old["output"]["name"] != new["output"]["name"]:
-        found.append(f"it predicts {new['output']['name']!r}, not {old['output']['name']!r}")
-    return found
+        reasons.append(f"it predicts {new['output']['name']!r}, not {old['output']['name']!r}")
+    return reasons
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return how two interfaces differ, for the version number: sentences, or none."""
-    found = breaks(old, new)
+    reasons = breaks(old, new)
     now = {entry["name"] for entry in new["inputs"]}
-    found += [f"column {e['name']!r} is no longer taken" for e in old["inputs"] if e["name"] not in now]
-    return found + classes(old, new)
+    reasons += [f"column {e['name']!r} is no longer taken" for e in old["inputs"] if e["name"] not in now]
+    return reasons + classes(old, new)
 
 
 def classes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -81,14 +82,14 @@ def _params_changed(parent: Record, now: Record) -> str:
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
     """Return each dotted key whose value differs, with both values (None where absent)."""
-    found: list[tuple[str, Any, Any]] = []
+    pairs: list[tuple[str, Any, Any]] = []
     for key in sorted({*old, *new}, key=str):
         left, right = old.get(key), new.get(key)
         if isinstance(left, dict) and isinstance(right, dict):
-            found += differences(left, right, f"{prefix}{key}.")
+            pairs += differences(left, right, f"{prefix}{key}.")
         elif left != right or type(left) is not type(right):
-            found.append((f"{prefix}{key}", left, right))
-    return found
+            pairs.append((f"{prefix}{key}", left, right))
+    return pairs
 
 
 def raise_number(version: str, part: Bump) -> str:

@@ -108,7 +108,7 @@ def kept(registry: Registry, rules: dict[str, Any], now: dt.datetime) -> dict[st
         The config group `retention`.
     now : datetime
     """
-    found: dict[str, tuple[str, ...]] = {}
+    reasons: dict[str, tuple[str, ...]] = {}
     usable = [name for name, version in registry.versions.items() if not version.withdrawn]
     last = usable[-rules["last"] :]
     ever = {event.target for moves in registry.events.values() for event in moves}
@@ -122,15 +122,15 @@ def kept(registry: Registry, rules: dict[str, Any], now: dt.datetime) -> dict[st
             why.append(f"released within {rules['days']} days")
         if any(fnmatchcase(name, pattern) for pattern in rules["versions"]):
             why.append("named")
-        found[name] = tuple(why)
-    return found
+        reasons[name] = tuple(why)
+    return reasons
 
 
 def rules_of(project: Project) -> dict[str, Any]:
     """Return the config group `retention` of the commit that is checked out, checked."""
-    found = project.rules_in_force("retention")
-    file = project.place("retention", str(found.get("name", "default")))
-    if not RULES.keys() <= found.keys():
+    rules = project.rules_in_force("retention")
+    file = project.place("retention", str(rules.get("name", "default")))
+    if not RULES.keys() <= rules.keys():
         how = (
             "add `- retention: default` to the defaults in conf/config.yaml and write conf/retention/default.yaml"
             if project.has_conf
@@ -142,14 +142,14 @@ def rules_of(project: Project) -> dict[str, Any]:
             f"{how}, then dvc repro and commit",
         )
     for key, fits in RULES.items():
-        if not fits(found[key]):
+        if not fits(rules[key]):
             raise ProjectError(
-                f"retention.{key} is {found[key]!r}",
+                f"retention.{key} is {rules[key]!r}",
                 "nothing is deleted by a rule that cannot be understood",
                 f"correct it in {file} (ever_live: true or false, last: 1 or more, days: 0 to {MOST_DAYS}, "
                 "versions: [names]), then dvc repro and commit",
             )
-    return found
+    return rules
 
 
 def _latest(project: Project) -> Registry:
@@ -206,10 +206,10 @@ def _worktrees(project: Project) -> dict[Path, str]:
 def _own_tags(registry: Registry) -> set[str]:
     """Return the tags that keep nothing by themselves: the rules say what they keep. One that does not count does."""
     name = registry.name
-    found = {f"{name}@{version}{mark}" for version in registry.versions for mark in ("", "!")}
-    found |= {event.tag_name for moves in registry.events.values() for event in moves}
-    found |= {note.tag_name for note in registry.prunes}
-    return {f"refs/tags/{tag}" for tag in found}
+    names = {f"{name}@{version}{mark}" for version in registry.versions for mark in ("", "!")}
+    names |= {event.tag_name for moves in registry.events.values() for event in moves}
+    names |= {note.tag_name for note in registry.prunes}
+    return {f"refs/tags/{tag}" for tag in names}
 
 
 def _words(ref: str) -> str:
@@ -229,10 +229,10 @@ def _objects(
     # A branch of another kind, such as one of pages, has no DVC.
     if not project.git.run("ls-tree", commit, "--", ".dvc/config"):
         return frozenset()
-    found, whole = _of_outs(project.store, name, commit, strict)
+    needed, whole = _of_outs(project.store, name, commit, strict)
     if whole:
-        known[commit] = found
-    return found
+        known[commit] = needed
+    return needed
 
 
 def _of_outs(store: Store, name: str, rev: str, strict: bool) -> tuple[frozenset[str], bool]:
@@ -242,15 +242,15 @@ def _of_outs(store: Store, name: str, rev: str, strict: bool) -> tuple[frozenset
     only what is kept must not be in that state. A damaged list stops the prune:
     its files may be there.
     """
-    found, whole = set[str](), True
+    needed, whole = set[str](), True
     try:
         for out in store.outs(rev):
             try:
-                found |= store.objects([out]).keys()
+                needed |= store.objects([out]).keys()
             except MissingError:
                 if strict:
                     raise
-                found.add(out.md5)
+                needed.add(out.md5)
                 whole = False
     except ProjectError as error:
         raise ProjectError(
@@ -258,4 +258,4 @@ def _of_outs(store: Store, name: str, rev: str, strict: bool) -> tuple[frozenset
             "nothing is deleted that it may need",
             f"{error.fix}; or {'change the rule that keeps it' if strict else 'delete it if nobody needs it'}",
         ) from None
-    return frozenset(found), whole
+    return frozenset(needed), whole

@@ -69,14 +69,14 @@ class Project:
         """Return the records of versions by name; `lenient` leaves out those that cannot be read."""
         from . import record
 
-        found = {}
+        records = {}
         for version, text in zip(versions, self.git.tags([version.tag for version in versions]), strict=True):
             try:
-                found[version.name] = record.parse(text.partition("\n\n")[2], f"{self.name}@{version.name}")
+                records[version.name] = record.parse(text.partition("\n\n")[2], f"{self.name}@{version.name}")
             except ProjectError:
                 if not lenient:
                     raise
-        return found
+        return records
 
     def mismatch(self, version: Version, kept: "Record") -> str | None:
         """Return how a tag and the record in it contradict each other, or None."""
@@ -109,15 +109,16 @@ class Project:
 
     def rules_in_force(self, group: str) -> dict[str, Any]:
         """Return a config group of the commit; if it was edited since, which one is meant is a `ProjectError`."""
-        found = self.rules(group)
+        committed = self.rules(group)
         changed = self.git.changes("conf", "params.yaml")
         if not (changed and self.has_conf):
-            return found
+            return committed
         composed = read_yaml(self.python(f"{PACKAGE}.pipeline.compose", "--print", "conf").encode(), "conf").get(group)
-        if composed == found:
-            return found
+        if composed == committed:
+            return committed
+        place = self.place(group, str((composed or committed).get("name")))
         raise ProjectError(
-            f"the rules in {self.place(group, str((composed or found).get('name')))} were edited, and are not in force",
+            f"the rules in {place} were edited, and are not in force",
             "what is committed counts, and params.yaml of this commit says something else",
             "dvc repro, then git add --all && git commit; then the same command again",
         )

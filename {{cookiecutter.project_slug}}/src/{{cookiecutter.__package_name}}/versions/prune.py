@@ -152,7 +152,7 @@ def _only(first: Plan, second: Plan) -> Plan:
 
 def _plan(project: Project, rules: dict[str, Any], look: Callable[[], Needs], say: Say) -> Plan:
     """Say what goes and what that frees."""
-    found = look()
+    needed = look()
     say("looking at what is stored")
     store, notes = project.store, []
     places = {store.place: store.stored()}
@@ -163,9 +163,9 @@ def _plan(project: Project, rules: dict[str, Any], look: Callable[[], Needs], sa
     sizes = {oid: size for there in places.values() for oid, size in there.items()}
     counted: set[str] = set()
     fates = []
-    for name, version in found.registry.versions.items():
-        alone = found.own.get(name, frozenset()) - found.objects
-        reasons = found.reasons[name] or (() if alone else ("has nothing of its own",))
+    for name, version in needed.registry.versions.items():
+        alone = needed.own.get(name, frozenset()) - needed.objects
+        reasons = needed.reasons[name] or (() if alone else ("has nothing of its own",))
         mine = (alone - counted) & sizes.keys()
         counted |= mine
         fates.append(Fate(name, version.at, reasons, len(mine), sum(sizes[oid] for oid in mine)))
@@ -175,8 +175,8 @@ def _plan(project: Project, rules: dict[str, Any], look: Callable[[], Needs], sa
     )
     asked = {key: rules[key] for key in needs.RULES}
     goes = {fate.version for fate in fates if not fate.kept_by}
-    for stage in found.registry.events:
-        good = found.registry.good_before(stage)
+    for stage in needed.registry.events:
+        good = needed.registry.good_before(stage)
         if good and goes.issuperset(good):
             notes.append(f"{stage} could not be rolled back any more: {', '.join(good)} would go")
     return Plan(tuple(fates), frozenset(counted), asked, stored, notes=tuple(notes))
@@ -221,11 +221,11 @@ def _give_back(project: Project, plan: Plan, look: Callable[[], Needs], say: Say
         How many objects are not here either.
     """
     store = project.store
-    found = look()
-    lacking = found.by_versions - store.stored().keys()
+    needed = look()
+    lacking = needed.by_versions - store.stored().keys()
     back = frozenset(oid for oid in lacking if store.is_sound(oid))
     if back:
         store.push(back, say(f"sending {counted(len(back), 'needed object')}", len(back)))
     if not store.is_shared:
-        store.remove_from_cache(plan.objects - found.objects)
+        store.remove_from_cache(plan.objects - needed.objects)
     return back, len(lacking - back)

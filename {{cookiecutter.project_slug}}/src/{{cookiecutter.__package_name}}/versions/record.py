@@ -240,10 +240,10 @@ def parse(message: str, name: str) -> Record:
         if start < 0:
             raise ValueError("no JSON in the message")  # noqa: TRY301 (all reasons in one place)
         value, _ = json.JSONDecoder().raw_decode(body, start)
-        found = Record.model_validate_json(json.dumps(value))
-        if "test" not in found.metrics.values:
+        kept = Record.model_validate_json(json.dumps(value))
+        if "test" not in kept.metrics.values:
             raise ValueError("no metrics of the test rows")  # noqa: TRY301 (all reasons in one place)
-        return found  # noqa: TRY300 (what follows is for faults)
+        return kept  # noqa: TRY300 (what follows is for faults)
     except (ValueError, ValidationError, RecursionError) as error:
         reason = str(error).splitlines()
         raise ProjectError(

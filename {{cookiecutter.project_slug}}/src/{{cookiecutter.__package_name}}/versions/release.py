@@ -1,7 +1,6 @@
 """`model release`: check all, push, prove, tag. Data is in the remote before a tag names it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import ProjectError, counted
 from . import checks, derive, gate, interface, push, record
@@ -52,6 +51,8 @@ class Released:
     remote : str or None
         The git remote that has the tag; None if it is only here.
     notes : tuple of str
+    refused_by : tuple of str
+        The stages whose rules refuse the version as it is.
     """
 
     version: str
@@ -62,6 +63,7 @@ class Released:
     objects: int
     remote: str | None
     notes: tuple[str, ...]
+    refused_by: tuple[str, ...] = ()
 
 
 def release(
@@ -180,12 +182,13 @@ def _tag(project: Project, chosen: Candidate, verdict: record.Gate, stored: tupl
         f"{RACES} version numbers were taken while they were tried", "others release at the same time", "try again"
     )
     made = publish_next(project, remote, propose, taken)
-    notes = _notes(project, source, remote, made.kept)
+    unwritten = tuple(project.rules("stages").get("need_card") or ()) if _lacks_card(project, source) else ()
+    notes = _notes(remote, made.kept, unwritten)
     if remote and _may_be_pruned(project, remote):
         again, _ = push.everything(project, source.outs, say)
         if again:
             notes.append(f"someone pruned meanwhile; {counted(again, 'object')} sent again")
-    return Released(made.number, made.name, made.reason, verdict, *stored, remote, tuple(notes))
+    return Released(made.number, made.name, made.reason, verdict, *stored, remote, tuple(notes), unwritten)
 
 
 def _propose(project: Project, chosen: Candidate, kept: record.Record, registry: Registry) -> _NewVersion:
@@ -219,16 +222,16 @@ def _may_be_pruned(project: Project, remote: str) -> bool:
 
 
 def next_number(
-    project: Project, found: record.Record, registry: Registry, parent: Version | None, part: interface.Bump | None
+    project: Project, kept: record.Record, registry: Registry, parent: Version | None, part: interface.Bump | None
 ) -> tuple[str, str]:
-    """Return a free version number for what was found, and why it is this one."""
+    """Return a free version number for a record, and why it is this one."""
     if parent is None:
         return FIRST, "the first version"
     if part:
         why = "asked for"
     else:
         try:
-            part, why = interface.bump(project.record(parent), found, project.store)
+            part, why = interface.bump(project.record(parent), kept, project.store)
         except ProjectError as error:
             part, why = "major", f"{parent.name} cannot be compared with ({one_line(error.what)})"
     number = interface.raise_number(parent.name, part)
@@ -240,9 +243,13 @@ def next_number(
     return number, reason
 
 
-def _notes(project: Project, source: derive.Source, remote: str | None, made: record.Record) -> list[str]:
+def _lacks_card(project: Project, source: derive.Source) -> bool:
     from . import card
 
+    return bool(card.placeholders(project.git, source.commit))
+
+
+def _notes(remote: str | None, made: record.Record, refused_by: tuple[str, ...]) -> list[str]:
     notes = []
     if remote is None:
         notes.append(
@@ -252,11 +259,9 @@ def _notes(project: Project, source: derive.Source, remote: str | None, made: re
         notes.append(
             "this clone has no note of the training, so the record says null for when, where and with which BLAS"
         )
-    todo = card.placeholders(project.git, source.commit)
-    stages: Any = project.rules("stages").get("need_card") or []
-    if todo and stages:
+    if refused_by:
         notes.append(
-            f"docs/model_card.md is not written yet, so {', '.join(stages)} will refuse this version: "
+            f"docs/model_card.md is not written yet, so {', '.join(refused_by)} will refuse this version: "
             "write it, git commit, and model release makes the next one"
         )
     return notes

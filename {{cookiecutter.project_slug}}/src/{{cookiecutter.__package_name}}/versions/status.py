@@ -117,26 +117,26 @@ def _unpushed(project: Project, known: Registry, remote: str | None, there: dict
     ours = [*mine, *(event.tag_name for moves in known.events.values() for event in moves)]
     ours += [note.tag_name for note in known.prunes]
     lacking = [name for name in ours if name not in there]
-    found = []
+    problems = []
     if lacking:
         names = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
         pushes = " ".join(shlex.quote(f"refs/tags/{name}") for name in lacking)
         what = f"{names} {'is' if len(lacking) == 1 else 'are'} not in {remote}"
-        found.append(Problem(what, f"git push {remote} {pushes if len(lacking) <= 3 else '--tags'}"))
-    found += [
+        problems.append(Problem(what, f"git push {remote} {pushes if len(lacking) <= 3 else '--tags'}"))
+    problems += [
         Problem(f"{name} in {remote} is another tag than the one here", f"model verify {name.rpartition('@')[2]}")
         for name, tag in mine.items()
         if there.get(name, tag) != tag
     ]
-    return found
+    return problems
 
 
 def _unrestorable(project: Project, known: Registry) -> list[Problem]:
     """Find live versions, and the latest, whose model the DVC remote does not have."""
     wanted = dict.fromkeys([v for stage in known.events if (v := known.live(stage))] + list(known.versions)[-1:])
-    found: list[Problem] = []
+    problems: list[Problem] = []
     if not project.store.has_remote():
-        return found
+        return problems
     try:
         folder = project.store.absent_folder()
     except ProjectError as error:
@@ -153,14 +153,14 @@ def _unrestorable(project: Project, known: Registry) -> list[Problem]:
         except UnavailableError as error:
             return [Problem(error.what, error.fix)]  # so it would be with each
         except ProjectError as error:
-            found.append(Problem(f"{name} cannot be restored: {error.what}", error.fix))
+            problems.append(Problem(f"{name} cannot be restored: {error.what}", error.fix))
             continue
         if lacking:
-            found.append(
+            problems.append(
                 Problem(
                     f"{name} cannot be restored elsewhere: the DVC remote lacks "
                     f"{counted(len(lacking), 'object')} of its model",
                     f"model push {name}",
                 )
             )
-    return found
+    return problems
