@@ -100,6 +100,24 @@ def test_a_type_that_nobody_reviewed_is_refused(pipeline, refused):
         pipeline.model_file.from_bytes(skops.io.dumps(stranger), "model.skops")
 
 
+def test_the_arrays_of_a_model_are_unpacked_once(pipeline, saved, monkeypatch):
+    """Weights of a large model take longer to unpack than all else; the types stand in the schema."""
+    content, _ = saved
+    read = []
+    whole = zipfile.ZipFile.read
+
+    def noted(archive, name, *others):
+        data = whole(archive, name, *others)
+        if data and name != "schema.json":
+            read.append(name)
+        return data
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", noted)
+    pipeline.model_file.from_bytes(content, "model.skops")
+    assert read
+    assert len(read) == len(set(read))
+
+
 def test_golden_rows_catch_another_model(pipeline, table, columns, fit, refused):
     models = [fit(name) for name in MODELS if name != "baseline"]
     golden = pipeline.interface.golden(table, columns, models[0])

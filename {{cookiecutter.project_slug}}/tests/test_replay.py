@@ -23,11 +23,12 @@ def replay(tmp_path):
     return project, folder
 
 
-def test_it_starts_before_its_folder_is_there_and_runs_the_code_of_that_folder(versions, replay, monkeypatch):
+def test_it_starts_before_its_folder_is_there_and_runs_the_code_of_that_folder(versions, replay, monkeypatch, tmp_path):
     project, folder = replay
     code = "import os, sys; print(os.getcwd(), __file__, __name__, sys.argv[1:], __spec__.name)"
     other = folder("other", code)
-    monkeypatch.setenv("PYTHONPATH", str(other / "src"))
+    paths = (tmp_path / "right" / "src", other / "src")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
     running = versions.restore._start_replay(project, sys.executable)
     right = folder("right", code)
     out, err = running.communicate(versions.restore._where_to_replay(right), timeout=60)
