@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MissingError, ProjectError, UnavailableError, counted
-from . import derive, interface, record, restore, tables
+from . import checks, derive, interface, record, restore, tables
+from .checks import Problem
 from .derive import Source
 from .progress import Say, silent
 from .project import Project, one_line
@@ -67,6 +68,41 @@ class SliceRule:
         if not self.rule.passed:
             return "failed"
         return "passed" if self.judged else "not judged"
+
+
+def candidate(project: Project, against: str | None = None, say: Say = silent) -> record.Gate:
+    """Judge what is trained in the workspace, committed or not, without releasing it.
+
+    Parameters
+    ----------
+    project : Project
+    against : str, optional
+        A version; left out: what the stage holds that the rules name.
+    say : callable
+    """
+    problem = checks.stale_params(project)
+    if problem:
+        raise ProjectError(
+            f"there is nothing to judge: {problem.what}", "the gate judges what conf/ makes", problem.fix
+        )
+    registry = project.registry()
+    version = registry.get(against).name if against else ""
+    source = derive.source(project.git, project.store, "", project.model_path)
+    return judge(project, source, registry, say, version)
+
+
+def failed_rules(verdict: record.Gate, place: str) -> list[Problem]:
+    """Return the rules of a gate that were not met; `place` is where they stand."""
+    return [
+        Problem(
+            f"gate: {rule.rule} is {rule.found}, {rule.required} is required",
+            f"incomparable: pass in {place}, if that is meant"
+            if rule.required == "possible"
+            else f"a better model, or another rule in {place} (model gate shows all)",
+        )
+        for rule in verdict.rules
+        if not rule.passed
+    ]
 
 
 def judge(

@@ -107,7 +107,7 @@ def release(
             problems += checks.objects(project, source)
         if not problems and source:
             verdict = gate.judge(project, source, registry, say)
-            problems += failed_rules(verdict, project.place("gate", verdict.name))
+            problems += gate.failed_rules(verdict, project.place("gate", verdict.name))
         if problems:
             lines = [f"{problem.what}\n    fix: {problem.fix}" for problem in problems]
             count = f"{counted(len(problems), 'thing')} must be mended first"
@@ -122,20 +122,6 @@ def release(
         chosen = Candidate(source, line, part, remote, branch)
         stored = push.everything(project, source.outs, say)
         return _tag(project, chosen, verdict, stored, say)
-
-
-def failed_rules(verdict: record.Gate, place: str) -> list[Problem]:
-    """Return the rules of a gate that were not met; `place` is where they stand."""
-    return [
-        Problem(
-            f"gate: {rule.rule} is {rule.found}, {rule.required} is required",
-            f"incomparable: pass in {place}, if that is meant"
-            if rule.required == "possible"
-            else f"a better model, or another rule in {place} (model gate shows all)",
-        )
-        for rule in verdict.rules
-        if not rule.passed
-    ]
 
 
 def _not_yet(registry: Registry, before: Registry, commit: str) -> list[Problem]:
@@ -265,16 +251,3 @@ def _notes(remote: str | None, made: record.Record, refused_by: tuple[str, ...])
             "write it, git commit, and model release makes the next one"
         )
     return notes
-
-
-def candidate(project: Project, against: str | None = None, say: Say = silent) -> record.Gate:
-    """Judge what the workspace holds, committed or not, without releasing it."""
-    problem = checks.stale_params(project)
-    if problem:
-        raise ProjectError(
-            f"there is nothing to judge: {problem.what}", "the gate judges what conf/ makes", problem.fix
-        )
-    registry = project.registry()
-    version = registry.get(against).name if against else ""
-    source = derive.source(project.git, project.store, "", project.model_path)
-    return gate.judge(project, source, registry, say, version)

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import ProjectError
-from . import derive, diff, record, release
+from . import derive, diff, gate, record
 from .derive import Source
 from .progress import Say, silent
 from .project import Project
@@ -48,7 +48,7 @@ def report(project: Project, folder: Path, against: str | None = None, say: Say 
         A version; left out: the one that the gate compares with.
     say : callable
     """
-    verdict = release.candidate(project, against, say)
+    verdict = gate.candidate(project, against, say)
     lines = [MARKER, f"# {project.name}: {_title(verdict)}", "", *_verdict(verdict), *_not_committed(project)]
     sources = {"candidate": derive.source(project.git, project.store, "", project.model_path)}
     if verdict.against is None:

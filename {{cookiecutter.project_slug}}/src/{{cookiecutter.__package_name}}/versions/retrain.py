@@ -5,9 +5,9 @@ from pathlib import Path
 
 from ..errors import ProjectError
 from . import checks, dvc_repo, report
+from .gate import failed_rules
 from .progress import Say, silent
 from .project import Project, listed
-from .release import failed_rules
 from .yaml_file import read_yaml
 
 #: The branch belongs to this command: each time it is made anew from the branch that is checked out.
