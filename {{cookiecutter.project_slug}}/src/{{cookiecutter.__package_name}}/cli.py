@@ -1,4 +1,4 @@
-"""The `model` command: parse, call, print."""
+"""The `model` command: what each command is called, takes and is for. Its module does the work, `screens` prints."""
 
 import errno
 import io
@@ -7,318 +7,324 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib import import_module
+from inspect import getdoc
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
-from . import screens
-from .errors import ProjectError, counted
+from . import result, screens
+from .errors import ProjectError
+
+
+class Sections(TyperGroup):
+    """Lists the commands by what they are for, in plain text.
+
+    Rich would be imported for its panels, and take half as long again as all the rest of `--help`.
+    """
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        longest = max(map(len, self.commands))
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            line = command.get_short_help_str(formatter.width - longest - 6)
+            sections.setdefault(command.rich_help_panel, []).append((name.ljust(longest), line))
+        for title, lines in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(lines)
+
 
 app = typer.Typer(
+    cls=Sections,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Release, promote, roll back and explain the versions of this project's model.",
+    rich_markup_mode=None,
+    help="Release a model, make it live, roll it back, and explain every version.\n\n"
+    "model COMMAND --help says what a command takes, with examples.",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-VersionName = Annotated[str, typer.Argument(help="v1.2.0, a stage such as prod, or latest.", metavar="VERSION")]
-Reason = Annotated[str, typer.Option(help="Why; kept in the audit log.")]
-Force = Annotated[bool, typer.Option("--force", help="Pass over rules; needs --reason.")]
+COMPARE, RELEASE, LIVE = "Use and compare", "Release", "Live"
+PROVE, STORE = "Rebuild and prove", "Storage and jobs"
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+VersionName = Annotated[
+    str, typer.Argument(help="v1.2.0, latest, or a deployment stage such as prod.", metavar="VERSION")
+]
+Against = Annotated[
+    str | None, typer.Option(help="Compare with this version instead of the live one.", metavar="VERSION")
+]
+Reason = Annotated[str, typer.Option(help="Why. It is kept in the history.", metavar="TEXT")]
+Every = Annotated[bool, typer.Option("--all", help="Every version.")]
 
 #: Exit code after Ctrl-C, as a shell has it.
 INTERRUPTED = 128 + signal.SIGINT
 
 
-def project() -> Any:
-    from .versions import project as module
+def command(section: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command: its docstring and the examples are the help, its name the command's."""
 
-    return module.find(Path.cwd())
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        shown = "\n".join(f"  $ model {example}" for example in examples)
+        help_text = f"{getdoc(function)}\n\n\b\nExamples:\n{shown}"
+        app.command(help=help_text, rich_help_panel=section)(function)
+        return function
+
+    return register
 
 
-@app.command()
-def status(json: Json = False) -> None:
-    """Show what is live, what is newer, and what is wrong with the exact fix."""
-    from .versions import status as module
+def run(work: str, view: Callable[[Any], None], json: bool, *arguments: Any, must_be: str = "") -> None:
+    """Do the work of a command under the progress display, and print what came of it.
 
+    Parameters
+    ----------
+    work : str
+        `module.function` in `versions`; imported now, for most of them take long to import. It is called with the
+        project, the arguments and `say`.
+    view : callable
+        Prints the result.
+    json : bool
+        Print it as JSON instead.
+    arguments
+    must_be : str
+        The attribute that the result, or each of several, must have to be true; else the exit code is 1.
+    """
+    module, _, function = work.partition(".")
+    versions = f"{__package__}.versions"
     with screens.working() as say:
-        found = module.status(project(), say)
-    screens.status(found, json)
-
-
-@app.command()
-def adopt(experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT")], json: Json = False) -> None:
-    """Write an experiment's choices and values into conf/."""
-    from .versions import adopt as module
-
-    with screens.working() as say:
-        done = module.adopt(project(), experiment, say)
-    screens.adopted(done, json)
-
-
-@app.command()
-def gate(
-    against: Annotated[str | None, typer.Option(help="Compare with this version, not the live one.")] = None,
-    json: Json = False,
-) -> None:
-    """Judge what is trained here by the rules of conf/gate/; exit 1 if it does not pass."""
-    from .versions import release as module
-
-    with screens.working() as say:
-        verdict = module.candidate(project(), against, say)
-    screens.verdict(verdict, json)
-    if not verdict.passed:
+        project = import_module(f"{versions}.project").find(Path.cwd())
+        done = getattr(import_module(f"{versions}.{module}"), function)(project, *arguments, say)
+    if json:
+        screens.json(result.plain(done))
+    else:
+        view(done)
+    if must_be and not all(getattr(one, must_be) for one in (done if isinstance(done, list) else [done])):
         raise typer.Exit(1)
 
 
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(help="Where report.md and its images are written.")],
-    against: Annotated[str | None, typer.Option(help="Compare with this version, not the live one.")] = None,
-    json: Json = False,
-) -> None:
-    """Write for a reviewer how what is trained here compares with the live version: verdict, numbers, plots."""
-    from .versions import report as module
-
-    with screens.working() as say:
-        written = module.report(project(), folder, against, say)
-    screens.reported(written, json)
+@command(COMPARE, "status", "status --json")
+def status(json: Json = False) -> None:
+    """Show what is live, what is newer, and what needs fixing."""
+    run("status.status", screens.status, json)
 
 
-@app.command()
-def release(
-    title: Annotated[str | None, typer.Option("--title", "-m", help="One line; else the commit's subject.")] = None,
-    bump: Annotated[str | None, typer.Option(help="major, minor or patch; auto, or nothing: worked out.")] = None,
-    json: Json = False,
-) -> None:
-    """Make a version of the commit that is checked out."""
-    from .versions import release as module
-
-    if bump not in (None, "auto", "major", "minor", "patch"):
-        raise typer.BadParameter("auto, major, minor or patch", param_hint="--bump")
-    part = None if bump == "auto" else bump
-    with screens.working() as say:
-        done = module.release(project(), title, part, say)  # type: ignore[arg-type]
-    screens.released(done, json)
-
-
-@app.command()
-def promote(
-    version: VersionName,
-    to: Annotated[str, typer.Option(help="The stage.")],
-    reason: Reason = "",
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Make a version live in a stage, after it has been proven to work."""
-    from .versions import promote as module
-
-    with screens.working() as say:
-        done = module.promote(project(), version, to, reason, force, say)
-    screens.moved(done, json)
-
-
-@app.command()
-def rollback(
-    stage: Annotated[str, typer.Option(help="The stage.")] = "prod",
-    to: Annotated[str | None, typer.Option(help="A version that was live before.", metavar="VERSION")] = None,
-    reason: Reason = "",
-    json: Json = False,
-) -> None:
-    """Put the last good version back that was live before; needs --reason."""
-    from .versions import promote as module
-
-    with screens.working() as say:
-        done = module.rollback(project(), stage, reason, to, say)
-    screens.moved(done, json)
-
-
-@app.command()
+@command(COMPARE, "history", "history --stage prod", "history --audit --csv > audit.csv")
 def history(
-    stage: Annotated[str | None, typer.Option(help="Only the moves of this stage.")] = None,
-    audit: Annotated[bool, typer.Option("--audit", help="All that the tags say, and what does not fit.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="With --audit: for a spreadsheet.")] = False,
+    stage: Annotated[str | None, typer.Option(help="Only what went live in this deployment stage.")] = None,
+    audit: Annotated[bool, typer.Option("--audit", help="All that the tags say, and what does not add up.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="With --audit: print it for a spreadsheet.")] = False,
     json: Json = False,
 ) -> None:
-    """Show every release and stage move: when, what, who, why."""
+    """List every release and every change of what is live."""
     if csv and (json or not audit):
         raise typer.BadParameter("goes with --audit, and without --json", param_hint="--csv")
     if audit:
-        from .versions import audit as trail
-
-        with screens.working() as say:
-            lines = trail.trail(project(), stage, say)
-        if csv:
-            print(trail.csv(lines), end="")
-        else:
-            screens.audit(lines, json)
-        return
-    from .versions import history as module
-
-    screens.history(module.timeline(project().registry(), stage), json)
+        run("audit.trail", screens.csv if csv else screens.audit, json, stage)
+    else:
+        run("history.history", screens.history, json, stage)
 
 
-@app.command()
+@command(COMPARE, "show", "show v1.2.0", "show prod --json")
 def show(version: VersionName = "latest", json: Json = False) -> None:
-    """Show the record of a version."""
-    found = project()
-    registry = found.registry()
-    chosen = registry.get(version)
-    screens.show(found.record(chosen), chosen, registry, json)
+    """Show the record of a version: what made it, how good it is."""
+    run("show.show", screens.show, json, version)
 
 
-@app.command()
+@command(COMPARE, "diff v1.0.0 v1.1.0", "diff prod workspace", "diff v1.0.0 v1.1.0 --markdown")
 def diff(
     old: VersionName,
-    new: Annotated[str, typer.Argument(help="The same, or workspace: what is trained here.", metavar="VERSION")],
-    markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    new: Annotated[str, typer.Argument(help="A version, or workspace: what is trained here.", metavar="VERSION")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
     json: Json = False,
 ) -> None:
-    """Show what changed between two versions: metrics, code, data, params, packages, live periods."""
-    from .versions import diff as module
+    """Show what changed between two versions.
 
-    with screens.working() as say:
-        sections = module.diff(project(), old, new, say)
-    if markdown:
-        print(module.markdown(sections))
-    else:
-        screens.diff(sections, json)
-
-
-@app.command()
-def verify(
-    version: VersionName = "latest",
-    every: Annotated[bool, typer.Option("--all", help="Verify every version.")] = False,
-    remote: Annotated[bool, typer.Option("--remote", help="Restore from the remote alone: a restore drill.")] = False,
-    sample: Annotated[
-        int | None, typer.Option(min=1, help="Of all, so many: what is live, and others at random.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Derive a version's record again and compare it with its tag; exit 1 if anything differs."""
-    from .versions import verify as module
-
-    found = project()
-    registry = found.registry()
-    if sample is not None:
-        chosen = module.sample(registry, sample)
-    else:
-        chosen = list(registry.versions.values()) if every else [registry.get(version)]
-    results = []
-    with screens.working() as say:
-        tick = say(f"verifying {counted(len(chosen), 'version')}", None if remote else len(chosen))
-        for result in module.drill(found, chosen, registry, say) if remote else module.verify(found, chosen, registry):
-            results.append(result)
-            tick()
-    screens.verified(results, json)
-    if not all(result.sound for result in results):
-        raise typer.Exit(1)
-
-
-@app.command()
-def reproduce(version: VersionName = "latest", json: Json = False) -> None:
-    """Train a version again in a clean worktree, and compare every output; exit 1 if one differs.
-
-    `model reproduce workspace` fits the model of the workspace once more, and compares its bytes.
+    Metrics, code, data, params, packages, and when each was live.
     """
-    from .versions import reproduce as module
-
-    with screens.working() as say:
-        if version == module.WORKSPACE:
-            compared = module.workspace(project(), say)
-        else:
-            compared = module.reproduce(project(), version, say)
-    screens.reproduced(compared, json)
-    if not compared.identical:
-        raise typer.Exit(1)
+    if markdown and json:
+        raise typer.BadParameter("goes without --json", param_hint="--markdown")
+    run("diff.diff", screens.markdown if markdown else screens.diff, json, old, new)
 
 
-@app.command()
-def materialise(version: VersionName = "prod", json: Json = False) -> None:
-    """Build the release directory of a version and prove it, or prove the one that is there; print where it is."""
-    from .versions import restore as module
+@command(COMPARE, "card", "card prod > card.md")
+def card(version: VersionName = "latest", json: Json = False) -> None:
+    """Print the model card of a version as Markdown.
 
-    found = project()
-    with screens.working() as say:
-        done = module.materialise(found, found.registry().get(version), say)
-    screens.materialised(done, json)
+    Your own text (docs/model_card.md) comes first, then the facts from the record.
+    """
+    run("card.card", screens.card, json, version)
 
 
-@app.command()
-def retrain(
-    folder: Annotated[Path, typer.Argument(help="Where the report of the new model is written.")],
-    scheduled: Annotated[bool, typer.Option("--scheduled", help="Only if conf/retraining/ asks for it.")] = False,
-    json: Json = False,
-) -> None:
-    """Bring imported data up to date, train, judge, and push what passes as the branch `retrain`."""
-    from .versions import retrain as module
-
-    with screens.working() as say:
-        done = module.retrain(project(), folder, scheduled, say)
-    screens.retrained(done, json)
-
-
-@app.command()
+@command(COMPARE, "checkout v1.0.0", "checkout -")
 def checkout(
-    version: Annotated[str, typer.Argument(help="v1.2.0, prod, latest, or - for where you were.", metavar="VERSION")],
+    version: Annotated[
+        str, typer.Argument(help="v1.2.0, prod, latest, or - to go back to where you were.", metavar="VERSION")
+    ],
     json: Json = False,
 ) -> None:
-    """Put the whole workspace at a version: code, conf, data, model."""
-    from .versions import checkout as module
+    """Put the whole workspace at a version, or back.
 
-    with screens.working() as say:
-        done = module.checkout(project(), version, say)
-    screens.checked_out(done, json)
+    Code, conf, data and model. It stops if you have unsaved changes.
+    """
+    run("checkout.checkout", screens.checked_out, json, version)
 
 
-@app.command()
-def push(
-    version: VersionName = "latest",
-    every: Annotated[bool, typer.Option("--all", help="Every version.")] = False,
+@command(RELEASE, "adopt sunny-newt", "adopt 3f2a1bc")
+def adopt(
+    experiment: Annotated[str, typer.Argument(help="A name from dvc exp show, or a commit.", metavar="EXPERIMENT")],
     json: Json = False,
 ) -> None:
-    """Send what the DVC remote lacks of a version that was released; exit 1 if it still lacks something."""
-    from .versions import push as module
-
-    found = project()
-    registry = found.registry()
-    chosen = list(registry.versions.values()) if every else [registry.get(version)]
-    with screens.working() as say:
-        results = list(module.versions(found, chosen, registry, say))
-    screens.pushed(results, json)
-    if any(result.fault for result in results):
-        raise typer.Exit(1)
+    """Write an experiment's choices into the files of conf/."""
+    run("adopt.adopt", screens.adopted, json, experiment)
 
 
-@app.command()
-def prune(
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only what would go is shown.")] = False,
+@command(RELEASE, "gate", "gate --against v1.0.0")
+def gate(against: Against = None, json: Json = False) -> None:
+    """Check whether the model trained here may be released.
+
+    The rules are in conf/gate/. Exit code 1 if one of them fails.
+    """
+    run("gate.candidate", screens.verdict, json, against, must_be="passed")
+
+
+@command(RELEASE, "report build/report", "report build/report --against v1.0.0")
+def report(
+    folder: Annotated[Path, typer.Argument(help="Where report.md and its images go.")],
+    against: Against = None,
+    json: Json = False,
+) -> None:
+    """Write a page for reviewers of the model trained here.
+
+    The gate's verdict, numbers and plots, beside those of the live version.
+    """
+    run("report.report", screens.reported, json, folder, against)
+
+
+@command(RELEASE, "release", 'release -m "Train on the data of May"', "release --bump major")
+def release(
+    title: Annotated[
+        str | None, typer.Option("--title", "-m", help="One line. Default: the commit's subject.", metavar="TEXT")
+    ] = None,
+    bump: Annotated[
+        Literal["auto", "major", "minor", "patch"],
+        typer.Option(help="Which part of the number goes up. auto: it depends on what changed."),
+    ] = "auto",
+    json: Json = False,
+) -> None:
+    """Make a version of the current commit.
+
+    Checks that all is committed and up to date, asks the gate, sends the data to the DVC remote, and tags.
+    If anything is wrong, it lists all of it with fixes and tags nothing.
+    """
+    run("release.release", screens.released, json, title, None if bump == "auto" else bump)
+
+
+@command(LIVE, "promote v1.2.0 --to prod", 'promote v1.1.0 --to prod --force --reason "it was not the model"')
+def promote(
+    version: VersionName,
+    to: Annotated[str, typer.Option(help="The deployment stage, such as prod.", metavar="STAGE")],
+    reason: Reason = "",
+    force: Annotated[bool, typer.Option("--force", help="Pass over rules. Needs --reason.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a version live, once it has proven that it works."""
+    run("promote.promote", screens.moved, json, version, to, reason, force)
+
+
+@command(LIVE, 'rollback --reason "wrong prices"', 'rollback --stage staging --to v1.0.0 --reason "a test"')
+def rollback(
+    stage: Annotated[str, typer.Option(help="The deployment stage.")] = "prod",
+    to: Annotated[
+        str | None, typer.Option(help="A version that was live before. Default: the last good one.", metavar="VERSION")
+    ] = None,
     reason: Reason = "",
     json: Json = False,
 ) -> None:
-    """Free what is stored for versions that no rule of conf/retention/ keeps."""
-    from .versions import prune as module
-
-    with screens.working() as say:
-        done = module.prune(project(), reason, yes, say)
-    screens.pruned(done, json)
-    if done.lost:
-        raise typer.Exit(1)
+    """Bring back the last good version that was live before. Needs --reason."""
+    run("promote.rollback", screens.moved, json, stage, reason, to)
 
 
-@app.command()
-def card(version: VersionName = "latest") -> None:
-    """Print the model card of a version, as Markdown."""
-    from .versions import card as module
-    from .versions import history as timeline
+@command(LIVE, "materialise prod", "materialise v1.2.0 --json")
+def materialise(version: VersionName = "prod", json: Json = False) -> None:
+    """Build and check the folder that a version is deployed from.
 
-    found = project()
-    registry = found.registry()
-    chosen = registry.get(version)
-    live = [screens.period(p) for p in timeline.periods(registry) if p.version == chosen.name]
-    print(module.card(found.git, chosen.commit, found.record(chosen), live), end="")
+    The folder is .releases/VERSION: the code and the model of the version. The command also prints the Python that
+    has its exact packages. promote and rollback do this, too; type it yourself on the machine that serves the model.
+    """
+    run("materialise.materialise", screens.materialised, json, version)
+
+
+@command(PROVE, "verify", "verify --all", "verify --remote --sample 5")
+def verify(
+    version: VersionName = "latest",
+    every: Every = False,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Restore from the DVC remote alone, as a drill for an emergency.")
+    ] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="This many versions: those that are live, and others at random.", metavar="NUMBER"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check that the record of a version is still true.
+
+    Every field is worked out again from tag, code, data and metrics. Exit code 1 if anything differs.
+    """
+    run("verify.verify", screens.verified, json, version, every, remote, sample, must_be="sound")
+
+
+@command(PROVE, "reproduce v1.0.0", "reproduce workspace")
+def reproduce(
+    version: Annotated[str, typer.Argument(help="v1.2.0, latest, prod, or workspace.", metavar="VERSION")] = "latest",
+    json: Json = False,
+) -> None:
+    """Train a version again and compare every output.
+
+    It trains in a clean folder, from the inputs alone. Exit code 1 if an output differs.
+    `model reproduce workspace` fits the model of the workspace again and compares its bytes.
+    """
+    run("reproduce.reproduce", screens.reproduced, json, version, must_be="identical")
+
+
+@command(STORE, "push v1.0.0", "push --all")
+def push(version: VersionName = "latest", every: Every = False, json: Json = False) -> None:
+    """Send a version's missing data to the DVC remote.
+
+    Exit code 1 if something is still missing there.
+    """
+    run("push.push", screens.pushed, json, version, every, must_be="complete")
+
+
+@command(STORE, "prune", 'prune --yes --reason "storage is full"')
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it you only see what would go.")] = False,
+    reason: Reason = "",
+    json: Json = False,
+) -> None:
+    """Free the storage of versions that no rule keeps.
+
+    The rules are in conf/retention/. Tags and records stay.
+    """
+    run("prune.prune", screens.pruned, json, reason, yes, must_be="complete")
+
+
+@command(STORE, "retrain build/report", "retrain build/report --scheduled")
+def retrain(
+    folder: Annotated[Path, typer.Argument(help="Where the report of the new model goes.")],
+    scheduled: Annotated[bool, typer.Option("--scheduled", help="Only if conf/retraining/ asks for it.")] = False,
+    json: Json = False,
+) -> None:
+    """Train on fresh data and push the result for review.
+
+    For a job that runs each week. It updates the data that dvc import brought, trains, asks the gate, and pushes what
+    passes to the branch `retrain`. It changes no other branch and releases nothing.
+    """
+    run("retrain.retrain", screens.retrained, json, folder, scheduled)
 
 
 def main() -> None:
@@ -328,7 +334,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show must not stop it
     _run_own_code()
     try:
-        app()
+        app(prog_name="model")
     except ProjectError as error:
         screens.error(error)
         sys.exit(1)
@@ -350,7 +356,7 @@ def _of_the_machine(fault: OSError) -> ProjectError:
     return ProjectError(
         f"{'the disk is full' if full else fault.strerror or fault}: {fault.filename or 'a file'}",
         "a file could not be read or written; what is live is as it was",
-        f"{'free some space' if full else 'mend that'}, then the same command again",
+        f"{'free some space' if full else 'fix that'}, then the same command again",
     )
 
 

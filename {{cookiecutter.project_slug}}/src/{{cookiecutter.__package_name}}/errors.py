@@ -1,8 +1,8 @@
-"""The one exception for faults that a user can mend, and how messages count."""
+"""The one exception for faults that a user can fix, and how messages count."""
 
 
 class ProjectError(Exception):
-    """A fault that the user can mend.
+    """A fault that the user can fix.
 
     Parameters
     ----------
@@ -17,6 +17,10 @@ class ProjectError(Exception):
     def __init__(self, what: str, why: str, fix: str) -> None:
         super().__init__(what, why, fix)
         self.what, self.why, self.fix = what, why, fix
+
+    def as_dict(self) -> dict[str, str]:
+        """Return its parts, for JSON."""
+        return {"what": self.what, "why": self.why, "fix": self.fix}
 
     def __str__(self) -> str:
         return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"

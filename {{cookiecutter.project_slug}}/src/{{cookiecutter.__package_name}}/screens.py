@@ -1,32 +1,33 @@
 """What the `model` command prints: tables and colours on a terminal, plain text in a pipe, JSON on request."""
 
 import contextlib
-import dataclasses
 import json as jsonlib
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import ProjectError, counted
+from .formats import person, size
 from .times import day, minute, utc
 
 if TYPE_CHECKING:
     from .versions.adopt import Adopted
     from .versions.audit import Line
+    from .versions.card import Card
     from .versions.checkout import CheckedOut
     from .versions.diff import Section
-    from .versions.history import Entry, Period
+    from .versions.history import Entry
+    from .versions.materialise import Materialised
     from .versions.progress import Say, Tick
     from .versions.promote import Moved
     from .versions.prune import Plan
     from .versions.push import Pushed
-    from .versions.record import Gate, Record
-    from .versions.registry import Registry, Version
+    from .versions.record import Gate
     from .versions.release import Released
     from .versions.report import Report
     from .versions.reproduce import Comparison
-    from .versions.restore import Release
     from .versions.retrain import Retrained
+    from .versions.show import Shown
     from .versions.status import Status
     from .versions.verify import Verified
 
@@ -76,50 +77,36 @@ def colour(text: str, code: str) -> str:
 
 
 def json(value: Any) -> None:
-    print(jsonlib.dumps(value, indent=1, ensure_ascii=False, default=str))
+    """Print plain values as JSON."""
+    print(jsonlib.dumps(value, indent=1, ensure_ascii=False))
 
 
-def verdict(found: "Gate", as_json: bool) -> None:
-    if as_json:
-        json(found.model_dump())
-        return
+def verdict(found: "Gate") -> None:
     rows = [("" if rule.passed else "FAILED", rule.rule, rule.required, rule.found) for rule in found.rules]
     print(f"gate {found.name}, against {found.against or 'no live version: floors and baseline decide'}")
     table(("", "rule", "required", "found"), rows)
     print("passed" if found.passed else "not passed")
 
 
-def reported(done: "Report", as_json: bool) -> None:
-    if as_json:
-        json(dataclasses.asdict(done) | {"verdict": done.verdict.model_dump()})
-        return
-    verdict(done.verdict, as_json=False)
+def reported(done: "Report") -> None:
+    verdict(done.verdict)
     print(f"\nwritten: {done.page}, with {counted(len(done.images), 'image')} beside it")
 
 
-def materialised(done: "Release", as_json: bool) -> None:
-    if as_json:
-        json({"version": done.version.name, "folder": done.folder, "python": done.python, "checks": done.checks})
-        return
-    print(f"{done.version.name}: {done.folder}\n  {its_python(done.python)}")
+def materialised(done: "Materialised") -> None:
+    print(f"{done.version}: {done.folder}\n  {its_python(done.python)}")
     for check in done.checks:
         print(f"  checked: {check}")
 
 
-def retrained(done: "Retrained", as_json: bool) -> None:
-    if as_json:
-        json(dataclasses.asdict(done))
-        return
+def retrained(done: "Retrained") -> None:
     print(done.what)
     if done.branch:
         print(f"  pushed as the branch {done.branch}; its report: {done.page}")
 
 
-def released(done: "Released", as_json: bool) -> None:
-    if as_json:
-        json({**dataclasses.asdict(done), "verdict": done.verdict.model_dump()})
-        return
-    verdict(done.verdict, as_json=False)
+def released(done: "Released") -> None:
+    verdict(done.verdict)
     print(f"\n{done.version}: {done.reason}")
     print(f"{counted(done.objects, 'object')} seen in the DVC remote, {done.sent} of them sent now")
     print(f"tag {done.tag}, " + (f"pushed to {done.remote}" if done.remote else "only in this clone"))
@@ -135,10 +122,7 @@ def its_python(python: str) -> str:
     return f"its Python: PYTHONPATH=src {python}   (there; not uv run, which installs another environment)"
 
 
-def moved(done: "Moved", as_json: bool) -> None:
-    if as_json:
-        json(dataclasses.asdict(done))
-        return
+def moved(done: "Moved") -> None:
     was = f", was {done.source}" if done.source else ""
     print(f"{done.stage}: {done.target} is live{was}")
     for note in done.notes:
@@ -154,10 +138,7 @@ def moved(done: "Moved", as_json: bool) -> None:
     )
 
 
-def history(entries: "list[Entry]", as_json: bool) -> None:
-    if as_json:
-        json([dataclasses.asdict(entry) for entry in entries])
-        return
+def history(entries: "list[Entry]") -> None:
     if not entries:
         print("nothing has been released yet; next: model release")
         return
@@ -170,10 +151,7 @@ def history(entries: "list[Entry]", as_json: bool) -> None:
     table(("when (UTC)", "what", "version", "who", "why"), rows)
 
 
-def audit(lines: "list[Line]", as_json: bool) -> None:
-    if as_json:
-        json([dataclasses.asdict(line) for line in lines])
-        return
+def audit(lines: "list[Line]") -> None:
     if not lines:
         print("nothing has been released yet; next: model release")
         return
@@ -197,35 +175,31 @@ def audit(lines: "list[Line]", as_json: bool) -> None:
         print("git cat-file tag TAG shows one, model verify --all asks data and remotes, too")
 
 
-def person(who: str) -> str:
-    """Return the name alone; a table is narrow, and JSON has the address."""
-    return who.partition(" <")[0]
+def csv(lines: "list[Line]") -> None:
+    from .versions.audit import csv as text
+
+    print(text(lines), end="")
 
 
-def period(found: "Period") -> str:
-    until = utc(found.until) if found.until else "now"
-    why = f": {found.reason}" if found.reason else ""
-    return f"{found.stage}, {utc(found.since)} to {until}, by {found.by}{why}"
+def card(shown: "Card") -> None:
+    print(shown.markdown, end="")
 
 
-def show(kept: "Record", version: "Version", registry: "Registry", as_json: bool) -> None:
-    if as_json:
-        json({"tag": version.tag, "tagger": version.by, "at": version.at.isoformat(), **kept.as_dict()})
-        return
+def show(shown: "Shown") -> None:
     from .versions import card
 
-    stages = registry.stages_of(version.name)
+    kept, version, note = shown.record, shown.version, shown.pruned
     trained, environment, gate = kept.governance.trained, kept.environment, kept.governance.gate
     made = (
         f"{trained.at}, {trained.seconds:.1f} s on {trained.host}"
         if trained
         else "not known: released without the note of its training"
     )
-    parent, note = kept.identity.parent, registry.pruned(version.name)
+    parent = kept.identity.parent
     print(f"{kept.identity.name} {version.name}: {kept.identity.title}")
     facts = [
-        ("live in", ", ".join(stages) or "no stage"),
-        ("quarantined", ", ".join(f"{s}: {e.reason}" for s, e in registry.quarantined_by(version.name).items())),
+        ("live in", ", ".join(shown.live_in) or "no deployment stage"),
+        ("quarantined", ", ".join(f"{stage}: {event.reason}" for stage, event in shown.quarantined.items())),
         ("pruned", f"{day(note.at)} by {note.by}: it cannot be restored" if note else ""),
         ("released", f"{utc(version.at)} by {version.by}"),
         ("follows", parent.version if parent else "nothing: the first version"),
@@ -256,19 +230,19 @@ def show(kept: "Record", version: "Version", registry: "Registry", as_json: bool
     table(("metric", *parts), rows)
 
 
-def diff(sections: "tuple[Section, ...]", as_json: bool) -> None:
-    if as_json:
-        json([dataclasses.asdict(section) for section in sections])
-        return
+def diff(sections: "tuple[Section, ...]") -> None:
     for section in sections:
         print(f"\n{section.title}" + ("" if section.rows else ": the same"))
         table(section.header, list(section.rows))
 
 
-def verified(results: "list[Verified]", as_json: bool) -> None:
-    if as_json:
-        json([dataclasses.asdict(result) for result in results])
-        return
+def markdown(sections: "tuple[Section, ...]") -> None:
+    from .versions.diff import markdown as text
+
+    print(text(sections))
+
+
+def verified(results: "list[Verified]") -> None:
     for result in results:
         count = len(result.faults)
         found = counted(count, "fault") if count else "pruned" if result.pruned else "sound"
@@ -281,10 +255,7 @@ def verified(results: "list[Verified]", as_json: bool) -> None:
         print("nothing has been released yet; next: model release")
 
 
-def reproduced(found: "Comparison", as_json: bool) -> None:
-    if as_json:
-        json(dataclasses.asdict(found) | {"identical": found.identical})
-        return
+def reproduced(found: "Comparison") -> None:
     rows = [
         ("" if old == new else "DIFFERS", path, old, new if old != new else "same") for path, old, new in found.outputs
     ]
@@ -299,20 +270,14 @@ def reproduced(found: "Comparison", as_json: bool) -> None:
         print(f"  {reason}")
 
 
-def checked_out(done: "CheckedOut", as_json: bool) -> None:
-    if as_json:
-        json(dataclasses.asdict(done))
-        return
+def checked_out(done: "CheckedOut") -> None:
     print(
         f"the workspace is at {done.name} ({done.commit[:10]}): code, conf, data and model\n"
         f"back to {done.before}: model checkout -"
     )
 
 
-def adopted(done: "Adopted", as_json: bool) -> None:
-    if as_json:
-        json(dataclasses.asdict(done))
-        return
+def adopted(done: "Adopted") -> None:
     if not done.changes:
         print(f"conf/ says already what {done.experiment} was run with")
     else:
@@ -323,10 +288,7 @@ def adopted(done: "Adopted", as_json: bool) -> None:
     print("next: dvc repro, git commit, model release")
 
 
-def pushed(results: "list[Pushed]", as_json: bool) -> None:
-    if as_json:
-        json([dataclasses.asdict(result) | {"fault": result.fault and result.fault.what} for result in results])
-        return
+def pushed(results: "list[Pushed]") -> None:
     for result in results:
         if result.fault:
             print(
@@ -339,10 +301,7 @@ def pushed(results: "list[Pushed]", as_json: bool) -> None:
             print(f"{result.version}: {seen}, {result.sent} of them sent now")
 
 
-def pruned(plan: "Plan", as_json: bool) -> None:
-    if as_json:
-        json(dataclasses.asdict(plan) | {"goes": plan.goes, "objects": sorted(plan.objects)})
-        return
+def pruned(plan: "Plan") -> None:
     rows = [
         (
             f.version,
@@ -381,20 +340,7 @@ def pruned(plan: "Plan", as_json: bool) -> None:
         )
 
 
-def size(count: int) -> str:
-    """Return a number of bytes as people read it."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}" if unit != "B" else f"{count} B"
-        value /= 1000
-    return f"{value:.3g} TB"
-
-
-def status(found: "Status", as_json: bool) -> None:
-    if as_json:
-        json(dataclasses.asdict(found))
-        return
+def status(found: "Status") -> None:
     print(
         f"{found.name}: latest {found.latest or 'none: nothing has been released yet'}"
         + (f", here {found.here}" if found.here else "")

@@ -1,10 +1,16 @@
 """The model card: the facts from the record, and the part that only people can write."""
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .. import formats
 from ..errors import counted
+from ..times import utc
 from .git import Git
+from .history import Period, periods
+from .progress import Say, silent
+from .project import Project
 
 if TYPE_CHECKING:
     from .record import Input, Record, Value
@@ -27,7 +33,33 @@ def placeholders(git: Git, commit: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def card(git: Git, commit: str, kept: "Record", live: list[str]) -> str:
+@dataclass(frozen=True)
+class Card:
+    """The model card of a version.
+
+    Attributes
+    ----------
+    version : str
+    unwritten : tuple of str
+        The sections that nobody has written yet.
+    markdown : str
+    """
+
+    version: str
+    unwritten: tuple[str, ...]
+    markdown: str
+
+
+def card(project: Project, name: str, say: Say = silent) -> Card:  # noqa: ARG001 (all commands are called alike)
+    """Return the model card of a version, with the times that it was live."""
+    registry = project.registry()
+    version = registry.get(name)
+    live = [_period(one) for one in periods(registry) if one.version == version.name]
+    text = markdown(project.git, version.commit, project.record(version), live)
+    return Card(version.name, tuple(placeholders(project.git, version.commit)), text)
+
+
+def markdown(git: Git, commit: str, kept: "Record", live: list[str]) -> str:
     """Return the model card as Markdown: what people wrote, then what the record says.
 
     Parameters
@@ -88,10 +120,13 @@ def card(git: Git, commit: str, kept: "Record", live: list[str]) -> str:
 
 def interval(entry: "Value") -> str:
     """Return a metric with its interval."""
-    if entry.value is None:
-        return "no value"
-    around = "" if entry.low is None or entry.high is None else f" [{entry.low:.4g}, {entry.high:.4g}]"
-    return f"{entry.value:.4g}{around}"
+    return formats.interval(entry.value, entry.low, entry.high)
+
+
+def _period(period: Period) -> str:
+    until = utc(period.until) if period.until else "now"
+    why = f": {period.reason}" if period.reason else ""
+    return f"{period.stage}, {utc(period.since)} to {until}, by {period.by}{why}"
 
 
 def contents(entry: "Input") -> str:

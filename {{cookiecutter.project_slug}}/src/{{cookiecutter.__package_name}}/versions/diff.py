@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError, counted
+from ..formats import person
 from ..times import minute
 from . import card, derive, interface, record, tables
 from .derive import Source
@@ -246,14 +247,14 @@ def _live(known: Registry, names: tuple[str, str]) -> tuple[tuple[str, ...], ...
                     period.stage,
                     minute(period.since),
                     until,
-                    period.by.partition(" <")[0],
+                    person(period.by),
                     period.reason,
                 )
             )
     return tuple(rows)
 
 
-def markdown(sections: tuple[Section, ...]) -> str:
+def markdown(sections: Iterable[Section]) -> str:
     """Return the comparison for a pull request."""
     lines: list[str] = []
     for section in sections:

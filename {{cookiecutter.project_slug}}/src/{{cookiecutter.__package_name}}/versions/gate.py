@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MissingError, ProjectError, UnavailableError, counted
+from ..formats import interval, number
 from . import checks, derive, interface, record, restore, tables
 from .checks import Problem
 from .derive import Source
@@ -39,10 +40,7 @@ class Judge:
         return None if counts is None else float(counts)
 
     def shown(self, entry: dict[str, Any]) -> str:
-        if entry["value"] is None:
-            return "no value"
-        interval = "" if entry["low"] is None else f" [{number(entry['low'])}, {number(entry['high'])}]"
-        return f"{number(entry['value'])}{interval}"
+        return interval(entry["value"], entry["low"], entry["high"])
 
 
 @dataclass(frozen=True)
@@ -349,20 +347,20 @@ def _fitting(by_column: dict[str, list[SliceRule]]) -> list[record.Rule]:
     rules = [rule for column in by_column.values() for rule in column]
     seen: Counter[str] = Counter()
     turns = []
-    for number, one in enumerate(rules):
+    for place, one in enumerate(rules):
         # After what failed, what passed and what was not judged take turns: neither crowds the other out.
-        turns.append((one.verdict != "failed", seen[one.verdict], number))
+        turns.append((one.verdict != "failed", seen[one.verdict], place))
         seen[one.verdict] += 1
     used, chosen = 0, set()
-    for _, _, number in sorted(turns):
-        one = rules[number]
+    for _, _, place in sorted(turns):
+        one = rules[place]
         used += len(record.canonical(one.rule.model_dump()).encode()) + 1
         if used <= RULES_BYTES:
-            chosen.add(number)
+            chosen.add(place)
     others = Counter(
-        (one.about, one.verdict, one.rule.required) for number, one in enumerate(rules) if number not in chosen
+        (one.about, one.verdict, one.rule.required) for place, one in enumerate(rules) if place not in chosen
     )
-    shown = [one.rule for number, one in enumerate(rules) if number in chosen]
+    shown = [one.rule for place, one in enumerate(rules) if place in chosen]
     return shown + [
         record.Rule(
             rule=f"{about}: {counted(count, 'other value')}",
@@ -382,7 +380,7 @@ def _shortened(value: str) -> str:
 def _difference(
     how: Judge, entry: dict[str, Any] | None, metric: str, share: float, against: str, name: str
 ) -> record.Rule:
-    required = f"at most {share:.4g} of it worse than {against}"
+    required = f"at most {number(share)} of it worse than {against}"
     counts = how.weak(entry["difference"], metric) if entry else None
     if entry is None or entry["theirs"]["value"] is None or counts is None:
         return record.Rule(rule=name, required=required, found="no value", passed=False)
@@ -406,8 +404,3 @@ def _is_worse(metric: str, value: float | None, than: float | None) -> bool:
 
 def _signed(text: str) -> str:
     return text if text.startswith("-") else f"+{text}"
-
-
-def number(value: float) -> str:
-    """Return a number as people read it: four digits that count."""
-    return f"{value:.4g}"

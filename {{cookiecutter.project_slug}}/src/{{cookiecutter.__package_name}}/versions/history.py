@@ -3,6 +3,8 @@
 import datetime as dt
 from dataclasses import dataclass
 
+from .progress import Say, silent
+from .project import Project
 from .registry import Registry
 
 
@@ -70,3 +72,8 @@ def periods(registry: Registry) -> list[Period]:
                 until = following.at if following else None
                 times.append(Period(event.target, stage, event.at, until, event.by, event.reason))
     return times
+
+
+def history(project: Project, stage: str | None = None, say: Say = silent) -> list[Entry]:  # noqa: ARG001 (as all)
+    """Return the timeline of a project as the tags are now."""
+    return timeline(project.registry(), stage)

@@ -99,6 +99,11 @@ class Plan:
     def goes(self) -> list[str]:
         return [fate.version for fate in self.fates if not fate.kept_by]
 
+    @property
+    def complete(self) -> bool:
+        """Tell whether all that kept versions need is stored."""
+        return not self.lost
+
 
 def prune(project: Project, reason: str = "", yes: bool = False, say: Say = silent) -> Plan:
     """Find what no rule keeps, and delete what is stored for it alone.

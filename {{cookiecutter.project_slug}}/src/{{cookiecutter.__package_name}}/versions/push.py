@@ -36,6 +36,17 @@ class Pushed:
     fault: ProjectError | None = None
     pruned: bool = False
 
+    @property
+    def complete(self) -> bool:
+        return self.fault is None
+
+
+def push(project: Project, name: str = "latest", every: bool = False, say: Say = silent) -> list[Pushed]:
+    """Send what the remote lacks of a version, or of every one."""
+    registry = project.registry()
+    chosen = list(registry.versions.values()) if every else [registry.get(name)]
+    return list(versions(project, chosen, registry, say))
+
 
 def versions(project: Project, chosen: Sequence[Version], registry: Registry, say: Say = silent) -> Iterator[Pushed]:
     """Send what the remote lacks of versions, one after the other; what one version lacks leaves the others."""

@@ -60,9 +60,11 @@ def reproduce(project: Project, name: str, say: Say = silent) -> Comparison:
     ----------
     project : Project
     name : str
-        The version.
+        The version; or `workspace`, whose model is fitted again.
     say : callable
     """
+    if name == WORKSPACE:
+        return workspace(project, say)
     version = project.registry().get(name)
     kept = project.record(version)
     folder = restore.scratch(project, "reproduce", version)

@@ -73,7 +73,43 @@ class Witnesses:
     followers: dict[str, list[tuple[str, str]]]
 
 
-def verify(project: Project, versions: Sequence[Version], registry: Registry) -> Iterator[Verified]:
+def verify(
+    project: Project,
+    name: str = "latest",
+    every: bool = False,
+    remote: bool = False,
+    count: int | None = None,
+    say: Say = silent,
+) -> list[Verified]:
+    """Verify a version, every one or some of them.
+
+    Parameters
+    ----------
+    project : Project
+    name : str
+        A version; `every` and `count` choose others.
+    every : bool
+    remote : bool
+        Restore them from the remote alone.
+    count : int, optional
+        So many: what is live, and others at random.
+    say : callable
+    """
+    registry = project.registry()
+    if count is not None:
+        chosen = sample(registry, count)
+    else:
+        chosen = list(registry.versions.values()) if every else [registry.get(name)]
+    # A drill tells of its objects, one by one; a version at a time would hide those.
+    tick = say(f"verifying {counted(len(chosen), 'version')}", None if remote else len(chosen))
+    results = []
+    for result in drill(project, chosen, registry, say) if remote else derived_again(project, chosen, registry):
+        results.append(result)
+        tick()
+    return results
+
+
+def derived_again(project: Project, versions: Sequence[Version], registry: Registry) -> Iterator[Verified]:
     """Verify versions: their tags, their objects in cache and remote, every field of their records.
 
     Parameters

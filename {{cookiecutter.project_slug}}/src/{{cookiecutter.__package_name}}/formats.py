@@ -1,0 +1,38 @@
+"""How numbers, sizes and people are written for people."""
+
+
+def number(value: float) -> str:
+    """Return a number with four digits that count."""
+    return f"{value:.4g}"
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """Return a metric with its confidence interval.
+
+    Examples
+    --------
+    >>> interval(0.91234, 0.85, 0.95)
+    '0.9123 [0.85, 0.95]'
+    >>> interval(0.91234, None, None)
+    '0.9123'
+    >>> interval(None, None, None)
+    'no value'
+    """
+    if value is None:
+        return "no value"
+    return number(value) + ("" if low is None or high is None else f" [{number(low)}, {number(high)}]")
+
+
+def person(who: str) -> str:
+    """Return the name alone of `Name <mail>`; a table is narrow."""
+    return who.partition(" <")[0]
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}" if unit != "B" else f"{count} B"
+        value /= 1000
+    return f"{value:.3g} TB"
