@@ -221,3 +221,13 @@ def test_a_number_where_a_text_belongs_is_told_how_to_become_one(pipeline, conf,
     edit(conf / "split" / "row.yaml", "salt: ", "salt: 7  # ")
     with refused(r"split\.salt", 'in quotes it is a text: "7"'):
         check(pipeline, conf)
+
+
+def test_hydra_composes_once(pipeline, conf, monkeypatch):
+    import hydra
+
+    calls, compose = [], hydra.compose
+    monkeypatch.setattr(hydra, "compose", lambda *given, **more: calls.append(given) or compose(*given, **more))
+    composed = pipeline.compose.compose(conf)
+    assert len(calls) == 1
+    assert "hydra" not in composed.values

@@ -440,3 +440,17 @@ def test_a_proof_ends_when_a_package_is_installed_anew(versions, tmp_path):
     assert second != first
     (packages / "scikit_learn-1.9.0.dist-info").rename(packages / "scikit_learn-1.9.1.dist-info")
     assert fingerprint() not in (first, second)
+
+
+def test_a_command_composes_conf_once(versions, monkeypatch, tmp_path):
+    calls = []
+    project = versions.project.Project(tmp_path, "penguins", "model")
+    monkeypatch.setattr(type(project), "python", lambda _, *given: calls.append(given) or "gate: {name: here}")
+    changed = SimpleNamespace(changes=lambda *_: ["params.yaml"], file=lambda *_: b"gate: {name: here}")
+    monkeypatch.setattr(type(project), "git", changed)
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").touch()
+    (tmp_path / "params.yaml").write_text("gate: {name: here}", encoding="utf-8")
+    assert versions.checks.stale_params(project) is None
+    assert project.rules_in_force("gate") == {"name": "here"}
+    assert len(calls) == 1

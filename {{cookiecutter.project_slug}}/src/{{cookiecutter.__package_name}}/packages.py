@@ -7,6 +7,9 @@ same version number.
 
 import json
 import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -72,6 +75,34 @@ def _source(text: str | None) -> str | None:
     archive = direct.get("archive_info") or {}
     hashes = archive.get("hashes") or dict([str(archive.get("hash", "=")).split("=", 1)])
     return file_source(url, hashes.get("sha256"))
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A package that is not installed as it was noted.
+
+    Attributes
+    ----------
+    name : str
+    noted : str
+    installed : str or None
+        None: it is not installed.
+    """
+
+    name: str
+    noted: str
+    installed: str | None
+
+
+def mismatches(noted_packages: Mapping[str, str]) -> list[Mismatch]:
+    """Return the packages of which another version, or none, is installed."""
+    pairs = ((name, wanted, installed(name)) for name, wanted in noted_packages.items())
+    return [Mismatch(name, wanted, here) for name, wanted, here in pairs if here is None or differs(wanted, here)]
+
+
+def python_version() -> str:
+    """Return the minor version of this Python, such as `3.11`."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def differs(wanted: str, found: str) -> bool:

@@ -13,13 +13,14 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError
+from ..mappings import differences
 from . import config, environment, stage, yaml_text
 
 CONF = Path("conf")
@@ -52,7 +53,7 @@ def compose(conf: Path = CONF, overrides: tuple[str, ...] = ()) -> Composed:
     """
     import hydra
     from hydra.errors import HydraException, MissingConfigException
-    from omegaconf import OmegaConf
+    from omegaconf import OmegaConf, open_dict
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
@@ -60,8 +61,9 @@ def compose(conf: Path = CONF, overrides: tuple[str, ...] = ()) -> Composed:
     try:
         with hydra.initialize_config_dir(str(conf.resolve()), version_base=None):
             composed = hydra.compose("config", list(overrides), return_hydra_config=True)
-            choices = dict(composed.hydra.runtime.choices)
-            composed = hydra.compose("config", list(overrides))
+        choices = dict(composed.hydra.runtime.choices)
+        with open_dict(composed):
+            del composed["hydra"]
         OmegaConf.resolve(composed)
         missing = sorted(OmegaConf.missing_keys(composed))
     except MissingConfigException as error:
@@ -202,16 +204,6 @@ def check_estimator(parsed: config.Config, files: tuple[Path, ...]) -> None:
     check_trust(parsed.model.estimator, str(file))
 
 
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield each dotted key whose value differs, with both values (None where absent)."""
-    for key in sorted({*ours, *theirs}):
-        left, right = ours.get(key), theirs.get(key)
-        if isinstance(left, dict) and isinstance(right, dict):
-            yield from differences(left, right, f"{prefix}{key}.")
-        elif left != right or type(left) is not type(right):
-            yield f"{prefix}{key}", left, right
-
-
 def recorded_md5(path: str, lock_file: Path = LOCK_FILE) -> str | None:
     """Return the md5 that `dvc.lock` holds for an output of the stage `compose`."""
     if not lock_file.exists():
@@ -233,7 +225,7 @@ def refuse_hand_edit(composed: Composed, params: Path = config.PARAMS_FILE, lock
     ):
         return
     there = config.read_yaml(params)
-    changed = list(differences(composed.values, there))
+    changed = differences(composed.values, there)
     lines = [f"  - {key} is {new!r}, conf/ says {old!r}" for key, old, new in changed]
     overrides = " ".join(f"-S {shlex.quote(_override(key, composed.values, there))}" for key, _, _ in changed)
     raise ProjectError(

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import ProjectError
+from ..mappings import load_yaml
 from . import inputs
 
 PARAMS_FILE = Path("params.yaml")
@@ -368,14 +369,11 @@ def read_rules(path: Path = PARAMS_FILE) -> Rules:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML 1.2 mapping; a missing or broken file is a `ProjectError`."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_bytes())
     except FileNotFoundError:
         raise ProjectError(f"{path} is missing", "every stage reads it", "dvc repro") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         fixes = {"params.yaml": f"rm {path} && dvc repro", "dvc.lock": f"git checkout HEAD -- {path}, then dvc repro"}
         fix = fixes.get(path.name, "") if Path("conf/config.yaml").exists() else ""
         raise ProjectError(

@@ -7,7 +7,6 @@ which moves bytes but does not make them, changes nothing.
 """
 
 import json
-import platform
 import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -157,7 +156,7 @@ def describe() -> Environment:
     locked = locked_packages()
     return Environment(
         source=UV_LOCK.name if locked else "installed",
-        python=".".join(platform.python_version_tuple()[:2]),
+        python=packages.python_version(),
         packages=locked or installed_packages(),
     )
 
@@ -195,15 +194,14 @@ def check(environment: Environment) -> None:
     A package that is not installed here is passed over: a lock file also
     names what only other platforms need. An import tells of a real lack.
     """
-    here = ".".join(platform.python_version_tuple()[:2])
+    here = packages.python_version()
     wrong = [] if here == environment.python else [f"Python {here} runs, {environment.python} is noted"]
     installs = []
-    for name, wanted in environment.packages.items():
-        installed = packages.installed(name)
-        if installed is not None and packages.differs(wanted, installed):
-            wrong.append(f"{name} {installed} is installed, {wanted} is noted")
-            version, _, source = wanted.split(" or ")[-1].partition(" @ ")
-            installs.append(f"'{name} @ {source}'" if source else f"{name}=={version}")
+    for found in packages.mismatches(environment.packages):
+        if found.installed is not None:
+            wrong.append(f"{found.name} {found.installed} is installed, {found.noted} is noted")
+            version, _, source = found.noted.split(" or ")[-1].partition(" @ ")
+            installs.append(f"'{found.name} @ {source}'" if source else f"{found.name}=={version}")
     if wrong:
         pip = f"pip install {' '.join(installs)}" if installs else f"use Python {environment.python}"
         raise ProjectError(

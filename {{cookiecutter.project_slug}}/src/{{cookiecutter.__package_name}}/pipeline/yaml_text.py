@@ -18,6 +18,7 @@ import yaml
 from yaml.events import ScalarEvent
 
 from ..errors import ProjectError
+from ..mappings import load_yaml
 
 #: Nothing else that begins with a letter is more than a text in either dialect.
 WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
@@ -54,7 +55,7 @@ def dump(values: Mapping[Any, Any]) -> str:
     """Return values as YAML of which Hydra, DVC and this project read the same; if there is none, refuse."""
     try:
         text = str(yaml.dump(values, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False))
-        same = repr(_load(text)) == repr(values)
+        same = repr(load_yaml(text.encode())) == repr(values)
     except (yaml.YAMLError, ValueError) as error:
         text, same = str(error), False
     if not same:
@@ -64,16 +65,6 @@ def dump(values: Mapping[Any, Any]) -> str:
             "use texts, numbers, true, false, null, lists and mappings only",
         )
     return text
-
-
-def _load(text: str) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(str(error)) from None
 
 
 def of_hydra(text: str) -> dict[str, Any]:
@@ -101,7 +92,7 @@ def as_hydra(word: str) -> Any:
 def as_dvc(word: str) -> Any:
     """Return what DVC takes a text without quotes for; None also if it is nothing to it."""
     try:
-        value = _load(f"- {word}")[0]
+        value = load_yaml(f"- {word}".encode())[0]
     except (ValueError, IndexError, KeyError, TypeError):
         return None
     # Hydra has no dates: in conf/ one is a text, and in params.yaml it is put in quotes.

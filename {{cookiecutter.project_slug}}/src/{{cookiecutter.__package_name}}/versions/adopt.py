@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from ..errors import ProjectError
+from ..mappings import differences
 from . import derive, yaml_edit
-from .interface import differences
 from .progress import Say, silent
-from .project import PACKAGE, Project, listed
+from .project import Project, listed
 from .yaml_edit import NotThereError
 from .yaml_file import read_yaml
 
@@ -72,7 +72,7 @@ def adopt(project: Project, experiment: str, say: Say = silent) -> Adopted:
         say(f"writing {experiment} into a copy of {CONF}/ and composing it")
         draft = Path(scratch, CONF)
         shutil.copytree(project.root / CONF, draft)
-        before = _compose(project, draft)
+        before = read_yaml(project.compose(draft).encode(), CONF)
         changes = _express(project, draft, before, wanted, experiment)
         changed = [
             path
@@ -106,11 +106,6 @@ def _commit(project: Project, experiment: str) -> str:
     return found
 
 
-def _compose(project: Project, conf: Path) -> dict[str, Any]:
-    text = project.python(f"{PACKAGE}.pipeline.compose", "--print", str(conf))
-    return read_yaml(text.encode(), "conf")
-
-
 def _express(
     project: Project, draft: Path, before: dict[str, Any], wanted: dict[str, Any], experiment: str
 ) -> list[tuple[str, str, Any, Any]]:
@@ -122,7 +117,7 @@ def _express(
             _choose(draft, group, choice)
             changes.append((f"{CONF}/config.yaml", group, derive.choices(now)[group], choice))
     if changes:
-        now = _compose(project, draft)
+        now = read_yaml(project.compose(draft).encode(), CONF)
     tried: set[str] = set()
     for _ in range(ROUNDS):
         left = differences(now, wanted)
@@ -136,7 +131,7 @@ def _express(
         for key, old, new in chosen:
             tried.add(key)
             changes.append((_set(draft, now, wanted, key, experiment), key, old, new))
-        now = _compose(project, draft)
+        now = read_yaml(project.compose(draft).encode(), CONF)
     raise _refused(experiment, differences(now, wanted))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ProjectError
+from ..mappings import differences
 from . import derive, dvc_repo
 from .derive import Source
 from .dvc_repo import Out
@@ -163,12 +164,10 @@ def lock_file(project: Project) -> list[Problem]:
 
 def stale_params(project: Project) -> Problem | None:
     """Return why `params.yaml` is not what `conf/` composes to, or None; without `conf/` it is written by hand."""
-    from .interface import differences
-
     try:
         if not project.has_conf:
             return _by_hand(project)
-        composed = project.python(f"{PACKAGE}.pipeline.compose", "--print", "conf")
+        composed = project.composed
     except ProjectError as error:
         return Problem(error.what, error.fix)
     try:

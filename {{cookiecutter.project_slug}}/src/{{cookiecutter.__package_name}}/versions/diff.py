@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError, counted
-from ..formats import person
+from ..formats import number, person
+from ..mappings import differences
 from ..times import minute
-from . import card, derive, interface, record, tables
+from . import card, checks, derive, interface, record, tables
 from .derive import Source
 from .history import periods
 from .progress import Say, silent
@@ -127,10 +128,9 @@ def _measured_on(project: Project, before: Source, now: Source) -> str:
 
 
 def _code(project: Project, before: Source, now: Source) -> tuple[tuple[str, ...], ...]:
-    made = {"dvc.lock", "params.yaml", "evaluation.json", "metrics.json", "environment.json", "uv.lock"}
     revs = [before.commit, now.commit] if now.commit else [before.commit]  # one: the files as they are here
     found = project.git.differences(*revs)
-    return tuple((path, f"+{added}", f"-{removed}") for path, added, removed in found if path not in made)
+    return tuple((path, f"+{added}", f"-{removed}") for path, added, removed in found if path not in checks.MADE)
 
 
 def _data(project: Project, old_side: Side, new_side: Side, fetch: bool) -> tuple[tuple[str, ...], ...]:
@@ -211,7 +211,7 @@ def _columns(project: Project, before: Record, now: Record) -> list[tuple[str, .
     for name in (name for name in old if name in new):
         a, b = old[name], new[name]
         if "mean" in a and "mean" in b and abs(a["mean"] - b["mean"]) > MOVED * (a["std"] or 1e-12):
-            rows.append((f"{name} (train)", f"mean {a['mean']:.4g}", f"mean {b['mean']:.4g}"))
+            rows.append((f"{name} (train)", f"mean {number(a['mean'])}", f"mean {number(b['mean'])}"))
         elif a.get("distinct") != b.get("distinct"):
             rows.append((f"{name} (train)", *(counted(one.get("distinct", 0), "value") for one in (a, b))))
         if a["missing"] != b["missing"]:
@@ -221,7 +221,7 @@ def _columns(project: Project, before: Record, now: Record) -> list[tuple[str, .
 
 def _params(before: Source, now: Source) -> tuple[tuple[str, ...], ...]:
     old, new = (read_yaml(source.blob("params.yaml"), "params.yaml") for source in (before, now))
-    return tuple((key, _text(a), _text(b)) for key, a, b in interface.differences(old, new))
+    return tuple((key, _text(a), _text(b)) for key, a, b in differences(old, new))
 
 
 def _text(value: Any) -> str:

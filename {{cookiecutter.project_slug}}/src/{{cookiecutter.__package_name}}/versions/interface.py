@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from ..errors import counted
+from ..mappings import differences
 from .dvc_repo import Store
 from .record import Record, read_json
 
@@ -78,18 +79,6 @@ def _params_changed(parent: Record, now: Record) -> str:
         return ""
     names = [key for key, _, _ in differences(parent.params.config, now.params.config)]
     return f": {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
-    """Return each dotted key whose value differs, with both values (None where absent)."""
-    pairs: list[tuple[str, Any, Any]] = []
-    for key in sorted({*old, *new}, key=str):
-        left, right = old.get(key), new.get(key)
-        if isinstance(left, dict) and isinstance(right, dict):
-            pairs += differences(left, right, f"{prefix}{key}.")
-        elif left != right or type(left) is not type(right):
-            pairs.append((f"{prefix}{key}", left, right))
-    return pairs
 
 
 def raise_number(version: str, part: Bump) -> str:

@@ -55,16 +55,13 @@ def differences(folder: Path) -> list[str]:
     """Return how this interpreter differs from the environment of a worktree: Python's minor version, packages."""
     noted = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     needed = _needed(folder)
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    found = [] if noted["python"] == here else [f"Python {here}, noted {noted['python']}"]
-    for name, wanted in noted["packages"].items():
-        installed = packages.installed(name)
-        if installed is None:
-            if name in needed:  # a lock file also names what only other platforms need
-                found.append(f"{name} is not installed, noted {wanted}")
-        elif packages.differs(wanted, installed):
-            found.append(f"{name} {installed}, noted {wanted}")
-    return found
+    here = packages.python_version()
+    changes = [] if noted["python"] == here else [f"Python {here}, noted {noted['python']}"]
+    return changes + [
+        f"{found.name} {found.installed or 'is not installed'}, noted {found.noted}"
+        for found in packages.mismatches(noted["packages"])
+        if found.installed is not None or found.name in needed  # a lock file also names what only other platforms need
+    ]
 
 
 def _needed(folder: Path) -> set[str]:

@@ -93,6 +93,15 @@ class Project:
         """Tell whether `conf/` is the truth; where a pipeline has none, `params.yaml` is."""
         return (self.root / "conf" / "config.yaml").exists()
 
+    @cached_property
+    def composed(self) -> str:
+        """What `conf/` composes to, as YAML; a command asks Hydra once."""
+        return self.compose(Path("conf"))
+
+    def compose(self, conf: Path) -> str:
+        """Return what a folder of configuration composes to, as YAML."""
+        return self.python(f"{PACKAGE}.pipeline.compose", "--print", str(conf))
+
     def place(self, group: str, name: str) -> str:
         """Return where a person finds the rules of a group."""
         return f"conf/{group}/{name}.yaml" if self.has_conf else f"{group} in params.yaml"
@@ -113,7 +122,7 @@ class Project:
         changed = self.git.changes("conf", "params.yaml")
         if not (changed and self.has_conf):
             return committed
-        composed = read_yaml(self.python(f"{PACKAGE}.pipeline.compose", "--print", "conf").encode(), "conf").get(group)
+        composed = read_yaml(self.composed.encode(), "conf").get(group)
         if composed == committed:
             return committed
         place = self.place(group, str((composed or committed).get("name")))

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError, counted
+from ..mappings import differences
 from ..times import day
 from . import derive, gate
 from .git import SIGNED, GitError, last_line
-from .interface import differences
 from .progress import Say, silent
 from .project import Project
 from .record import Gate, Record, canonical

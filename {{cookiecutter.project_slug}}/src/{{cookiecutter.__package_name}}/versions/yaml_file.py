@@ -1,18 +1,16 @@
-"""Read YAML as DVC does."""
+"""The YAML files that are part of a version."""
 
 from typing import Any
 
 from ..errors import ProjectError
+from ..mappings import load_yaml
 
 
 def read_yaml(content: bytes, name: str) -> dict[str, Any]:
-    """Read YAML 1.2, as DVC does: PyYAML takes `1e-05` for a text."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
+    """Read a file of a commit that holds keys; what is none is a `ProjectError`."""
     try:
-        loaded = YAML(typ="safe", pure=True).load(content.decode("utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+        loaded = load_yaml(content)
+    except ValueError as error:
         first = str(error).splitlines()[0]
         raise ProjectError(
             f"{name} is not valid YAML: {first}", "it is part of the record", f"git diff {name}, then correct it"
