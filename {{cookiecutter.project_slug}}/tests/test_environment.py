@@ -1,5 +1,6 @@
 """Runtime packages count, as locked; tools, and what another platform needs, do not."""
 
+import numpy as np
 import pytest
 
 LOCK = """
@@ -79,9 +80,14 @@ def test_other_installed_versions_than_noted_are_refused_with_both_ways_out(pipe
     now = pipeline.environment.describe()
     pipeline.environment.check(now)
     other = pipeline.environment.Environment("uv.lock", now.python, now.packages | {"numpy": "0.1"})
-    with refused("numpy .* is installed, 0.1 is noted", "uv sync", "numpy==0.1", "uv lock"):
+    with refused(
+        "numpy .* is installed, 0.1 is noted",
+        "uv sync",
+        "numpy==0.1",
+        f"uv lock --upgrade-package 'numpy=={np.__version__}' && uv sync && dvc repro$",
+    ):
         pipeline.environment.check(other)
-    with refused("Python .* runs, 2.7 is noted"):
+    with refused("Python .* runs, 2.7 is noted", "dvc repro --force compose && dvc repro$"):
         pipeline.environment.check(pipeline.environment.Environment("installed", "2.7", {}))
 
 

@@ -142,6 +142,8 @@ def test_rows_that_do_not_fit_are_refused(pipeline, columns, refused):
         pipeline.columns.frame({k: v for k, v in row.items() if k != "day"}, features)
     with refused("row 1, column 'size': 'large' is not a number"):
         pipeline.columns.frame(row | {"size": "large"}, features)
+    with refused(r"row 1, column 'alive': '1' is not a boolean \(true or false\)"):
+        pipeline.columns.frame(row | {"alive": "1"}, features)
 
 
 def test_a_table_that_prepare_did_not_write_is_refused(pipeline, table, columns, refused):

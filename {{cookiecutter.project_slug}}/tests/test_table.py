@@ -126,6 +126,11 @@ def test_a_declared_type_wins(read, refused):
         read("a,y\n1,1\nx,1\n", types={"a": "number"})
 
 
+def test_a_text_that_is_no_boolean_is_refused_with_the_accepted_words(read, refused):
+    with refused("row 2, column 'a': '1' is not a boolean", "write them in the file as true and false"):
+        read("a,y\ntrue,1\n1,1\n", types={"a": "boolean"})
+
+
 def test_codes_with_leading_zeros_stay_text(read):
     table = read("zip,y\n00420,1\n10115,2\n")
     assert values(table, "zip") == ["00420", "10115"]

@@ -253,6 +253,7 @@ def _not_readable(column: Column, value: Any, row: int) -> ProjectError:
     how = column.reading
     if column.type != "category":
         hint = {
+            "boolean": "(true or false)",
             "number": f"with {how.decimal!r} before the decimals" if how.decimal != "." else "",
             "date": f"written as {how.date_format or 'ISO, such as 2024-01-31'}",
         }.get(column.type, "")

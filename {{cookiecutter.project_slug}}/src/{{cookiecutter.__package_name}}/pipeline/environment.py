@@ -196,22 +196,31 @@ def check(environment: Environment) -> None:
     """
     here = packages.python_version()
     wrong = [] if here == environment.python else [f"Python {here} runs, {environment.python} is noted"]
-    installs = []
+    locked = environment.source == UV_LOCK.name
+    again = "dvc repro" if locked and not wrong else "dvc repro --force compose && dvc repro"
+    installs, locks = [], []
     for found in packages.mismatches(environment.packages):
         if found.installed is not None:
             wrong.append(f"{found.name} {found.installed} is installed, {found.noted} is noted")
             version, _, source = found.noted.split(" or ")[-1].partition(" @ ")
             installs.append(f"'{found.name} @ {source}'" if source else f"{found.name}=={version}")
+            locks.append(_to_lock(found.name, found.installed))
     if wrong:
         pip = f"pip install {' '.join(installs)}" if installs else f"use Python {environment.python}"
         raise ProjectError(
             "The environment is not the one noted:\n" + "\n".join(f"  - {line}" for line in wrong),
             f"a model must be explained by the versions that made it ({environment.source} counts here)",
             f"to go back to the noted ones: uv sync   (or: {pip})\n"
-            "       to go on with what is installed: "
-            + ("uv lock --upgrade && uv sync" if environment.source == UV_LOCK.name else "dvc repro --force compose")
-            + " && dvc repro",
+            f"       to go on with what is installed: {' && '.join([*(locks if locked else []), again])}",
         )
+
+
+def _to_lock(name: str, installed: str) -> str:
+    """Return the command that makes `uv.lock` hold an installed version, and no other package's newer one."""
+    version, _, source = installed.partition(" @ ")
+    if source:
+        return f"uv add '{name} @ {source}'"
+    return f"uv lock --upgrade-package '{name}=={version.partition('+')[0]}' && uv sync"
 
 
 if __name__ == "__main__":  # a stage of its own in a pipeline without `compose`

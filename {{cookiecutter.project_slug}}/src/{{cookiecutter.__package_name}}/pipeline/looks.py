@@ -130,6 +130,8 @@ def fixes(misfits: pa.Array, kind: ColumnType, data: Data) -> list[str]:
     other = "," if data.decimal == "." else "."
     lines = []
     strange = misfits.filter(pc.invert(dressed))
+    if kind == "boolean":
+        lines.append("booleans? write them in the file as true and false")
     if kind == "date" and pc.any(dressed).as_py():
         chosen = misfits.filter(dressed)[:TRIED]
         forms = [form for form in FORMS if pc.all(values.fits(chosen, "date", data.decimal, form)).as_py()]
