@@ -79,7 +79,7 @@ def test_a_missing_object_is_fetched_and_a_damaged_one_replaced(team):
     damage(cached(team.project, objects["golden.json"]))
     damage(cached(team.project, objects[".dir"]))
     said = team.model("rollback", "--reason", "x").output
-    assert "that the cache lacks or has damaged" in said
+    assert "missing or damaged in the cache" in said
     assert team.live() == "v1.0.0"
     assert "sound" in team.model("verify", "v1.0.0").output
 

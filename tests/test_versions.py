@@ -77,7 +77,7 @@ def test_flipped_bytes_and_lost_objects_are_found(team):
     remove(cached(team.storage, objects["golden.json"]))
     said = team.model("verify", "v1.0.0", fails=True).output
     assert "FAULT: the cache holds other bytes for model/model.skops" in said
-    assert "FAULT: the DVC remote lacks model/golden.json" in said
+    assert "FAULT: model/golden.json is missing in the DVC remote" in said
     assert "cannot be restored" not in team.model("status").output, "v1.0.0 is not live"
     remove(cached(team.storage, team.objects("penguins@v1.1.0")["golden.json"]))
     assert "v1.1.0 cannot be restored elsewhere: the DVC remote lacks 1" in team.model("status").output
@@ -127,7 +127,7 @@ def test_the_first_output_that_differs_is_named_with_what_differs(team, edit):
     team.model("release")
     done = team.model("reproduce", "v1.2.0", fails=True)
     assert done.returncode == 1
-    assert "v1.2.0: model differs first, made by train" in done.output
+    assert "v1.2.0: model differs first, made by the pipeline stage train" in done.output
     assert "its inputs and the known environment are the same" in done.output
 
 
@@ -142,7 +142,7 @@ def test_the_model_of_the_workspace_is_fitted_again_and_bytes_that_differ_are_to
     )
     done = team.model("reproduce", "workspace", fails=True)
     assert done.returncode == 1
-    assert "workspace: model/model.skops differs first, made by train" in done.output
+    assert "workspace: model/model.skops differs first, made by the pipeline stage train" in done.output
     assert "keeps a time" in done.output
     assert (team.project / "model" / "model.skops").read_bytes() == before
 
@@ -177,7 +177,7 @@ def test_unsaved_work_is_not_touched(team):
         path.write_text(text, encoding="utf-8")
         said = team.model("checkout", "v1.0.0", fails=True).output
         assert f"- {named} " in said
-        assert "saved nowhere" in said
+        assert "you have unsaved changes" in said
         assert path.read_text(encoding="utf-8") == text
         assert team.git("branch", "--show-current") == "main"
         path.write_bytes(old) if old is not None else path.unlink()
@@ -272,7 +272,7 @@ def test_status_names_each_fault_with_its_fix(team):
 def test_what_is_not_here_or_of_another_commit_is_brought_not_made(team):
     clone = team.clone()
     said = team.model("status", cwd=clone).output
-    assert re.search(r"the workspace lacks what this commit names.*data/raw.*\n +fix: dvc pull\n", said), said
+    assert re.search(r"missing in the workspace, or from another commit: .*data/raw.*\n +fix: dvc pull\n", said), said
     assert "out of date" not in said
     # What is here as its .dvc file says, and not trained on yet, is no such thing.
     with (team.project / "data" / "raw" / "penguins.csv").open("a", encoding="utf-8") as table:
@@ -374,7 +374,7 @@ def test_an_experiment_becomes_conf_and_the_model_is_the_same(team):
     assert team.git("status", "--porcelain", "conf", "params.yaml").count("conf/") == 5
     team.git("commit", "--quiet", "--all", "--message", "Adopt")
     assert "v1.2.0" in team.model("release").output
-    assert "conf/ says already" in team.model("adopt", "tried").output
+    assert "conf/ already says" in team.model("adopt", "tried").output
 
 
 def test_what_conf_cannot_say_is_refused_and_nothing_is_written(team, edit):

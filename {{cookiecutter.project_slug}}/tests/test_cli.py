@@ -105,3 +105,22 @@ def test_a_fault_has_its_fix_in_json():
     values = result.plain(pushed)
     assert values["fault"] == {"what": "what", "why": "why", "fix": "fix"}
     assert values["complete"] is False
+
+
+@pytest.mark.parametrize(
+    ("order", "refused_by", "enters"),
+    [
+        ([], (), "prod"),
+        ([], ("prod",), None),
+        (["staging", "prod"], ("prod",), "staging"),
+        (["staging"], ("staging",), None),
+    ],
+)
+def test_a_release_names_the_next_promotion_only_if_the_rules_allow_it(versions, capsys, order, refused_by, enters):
+    release = versions.release
+    assert release.entry_stage({"order": order}, refused_by) == enters
+    verdict = versions.record.Gate(name="default", passed=True, against=None, rules=[])
+    cli.screens.released(release.Released("v1.0.0", "m@v1.0.0", "first", verdict, 1, 1, None, (), refused_by, enters))
+    said = capsys.readouterr().out
+    assert (f"next: model promote v1.0.0 --to {enters}" in said) == bool(enters)
+    assert ("next:" in said) == bool(enters)

@@ -355,8 +355,8 @@ def _of_the_machine(fault: OSError) -> ProjectError:
     full = fault.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
     return ProjectError(
         f"{'the disk is full' if full else fault.strerror or fault}: {fault.filename or 'a file'}",
-        "a file could not be read or written; what is live is as it was",
-        f"{'free some space' if full else 'fix that'}, then the same command again",
+        "a file could not be read or written; what is live has not changed",
+        f"{'free some space' if full else 'fix that'}, then run it again",
     )
 
 

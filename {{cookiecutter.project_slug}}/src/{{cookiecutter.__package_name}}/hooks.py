@@ -58,7 +58,7 @@ def secrets(files: Sequence[str]) -> Iterator[ProjectError]:
         if str(name) in PRIVATE or name.name in PRIVATE:
             yield ProjectError(
                 f"{file} holds what is only for this machine",
-                "whoever reads the repository would have it",
+                "anyone who can read the repository could use it",
                 f"git rm --cached {file}",
             )
             continue
@@ -71,7 +71,7 @@ def secrets(files: Sequence[str]) -> Iterator[ProjectError]:
                 kind = list(KEYS)[int(str(match.lastgroup)[1:])]
                 yield ProjectError(
                     f"{file}, line {number}: {kind}",
-                    "whoever reads the repository, now or later, could use it",
+                    "anyone who can read the repository, now or later, could use it",
                     "take it from an environment variable or a profile instead; if it was pushed, revoke it",
                 )
 
@@ -105,8 +105,7 @@ def pipeline() -> Iterator[ProjectError]:
         yield ProjectError(
             stale.what,
             "every stage reads params.yaml, and a version is explained by conf/",
-            f"{stale.fix}\n"
-            "       (the stage compose alone trains nothing); then git add params.yaml environment.json dvc.lock",
+            f"{stale.fix}\n       (compose trains nothing); then git add params.yaml environment.json dvc.lock",
         )
     if not lock.exists():
         return
@@ -127,8 +126,8 @@ def pipeline() -> Iterator[ProjectError]:
         file = here.root / path
         if md5 and file.is_file() and name_of(file.read_bytes()) != md5 and not (stale and file == params):
             yield ProjectError(
-                f"{path} is not the one that {stage} made, by dvc.lock",
-                "a commit holds both or neither: what came out of the same run",
+                f"{path} is not the one that {stage} made, says dvc.lock",
+                "a commit must hold the results of one run",
                 f"git add {path} dvc.lock, or dvc repro if one of them was edited",
             )
 

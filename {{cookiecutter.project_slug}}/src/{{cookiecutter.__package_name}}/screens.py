@@ -65,7 +65,7 @@ def error(problem: ProjectError) -> None:
 
 
 def interrupted() -> None:
-    print("\nStopped. The same command again goes on where this one ended.", file=sys.stderr)
+    print("\nStopped. Run the same command again: it goes on from here.", file=sys.stderr)
 
 
 def colour(text: str, code: str) -> str:
@@ -83,7 +83,7 @@ def json(value: Any) -> None:
 
 def verdict(found: "Gate") -> None:
     rows = [("" if rule.passed else "FAILED", rule.rule, rule.required, rule.found) for rule in found.rules]
-    print(f"gate {found.name}, against {found.against or 'no live version: floors and baseline decide'}")
+    print(f"gate {found.name}, against {found.against or 'no live version: the floors and the baseline decide'}")
     table(("", "rule", "required", "found"), rows)
     print("passed" if found.passed else "not passed")
 
@@ -112,8 +112,8 @@ def released(done: "Released") -> None:
     print(f"tag {done.tag}, " + (f"pushed to {done.remote}" if done.remote else "only in this clone"))
     for note in done.notes:
         print(f"note: {note}")
-    if not done.refused_by:
-        print(f"\nnext: model promote {done.version} --to prod")
+    if done.enters:
+        print(f"\nnext: model promote {done.version} --to {done.enters}")
     print(f"the record: model show {done.version}; what git has: git show {done.tag}")
 
 
@@ -130,7 +130,7 @@ def moved(done: "Moved") -> None:
     for check in done.checks:
         print(f"  checked: {check}")
     if done.kind == "rollback":
-        print(f"  {done.source} is quarantined: it comes back only with model promote --force --reason")
+        print(f"  {done.source} is quarantined: only model promote --force --reason brings it back")
     print(f"  release directory: {done.folder}\n  {its_python(done.python)}")
     print(
         f"  tag: {done.tag}, "
@@ -172,7 +172,7 @@ def audit(lines: "list[Line]") -> None:
     for tag, finding in found:
         print(f"  - {tag}: {finding}")
     if found:
-        print("git cat-file tag TAG shows one, model verify --all asks data and remotes, too")
+        print("git cat-file tag TAG shows one; model verify --all checks data and remotes, too")
 
 
 def csv(lines: "list[Line]") -> None:
@@ -265,7 +265,7 @@ def reproduced(found: "Comparison") -> None:
         many = f"all {len(outputs)} outputs" if len(outputs) > 1 else outputs[0][0]
         print(f"{found.version}: identical, {many}")
         return
-    print(f"{found.version}: {found.first_difference} differs first, made by {found.stage}")
+    print(f"{found.version}: {found.first_difference} differs first, made by the pipeline stage {found.stage}")
     for reason in found.reasons:
         print(f"  {reason}")
 
@@ -279,7 +279,7 @@ def checked_out(done: "CheckedOut") -> None:
 
 def adopted(done: "Adopted") -> None:
     if not done.changes:
-        print(f"conf/ says already what {done.experiment} was run with")
+        print(f"conf/ already says what {done.experiment} was run with")
     else:
         table(("file", "key", "was", "is"), [(f, k, str(a), str(b)) for f, k, a, b in done.changes])
         print(f"conf/ composes to the params of {done.experiment}")

@@ -139,7 +139,7 @@ def _refused(experiment: str, left: list[tuple[str, Any, Any]]) -> ProjectError:
     return ProjectError(
         f"{experiment} cannot be written into conf/:\n"
         + listed([f"{key}: {new!r}, the files compose to {old!r}" for key, old, new in left]),
-        "another file sets these, or YAML cannot say them; nothing was written",
+        "another file sets these, or YAML has no way to write them; nothing was changed",
         "write them into conf/ by hand, then: dvc repro",
     )
 
@@ -170,7 +170,7 @@ def _choose(draft: Path, group: str, choice: str) -> None:
             return
     raise ProjectError(
         f"conf/config.yaml does not choose a file of {group}",
-        "the choice has no place",
+        "there is no line to write the choice into",
         f"add `- {group}: {choice}` to its defaults",
     )
 

@@ -64,9 +64,9 @@ def checkout(project: Project, name: str, say: Say = silent) -> CheckedOut:
         problems = _unsaved(project, after_crash=journal is not None)
         if problems:
             raise ProjectError(
-                f"the workspace holds what is saved nowhere:\n{listed(problems)}",
-                "a checkout would overwrite it",
-                "git commit (and dvc repro or dvc add before), or git stash, then the same command again",
+                f"you have unsaved changes:\n{listed(problems)}",
+                "a checkout would overwrite them",
+                "commit them (after dvc repro or dvc add), or git stash; then run it again",
             )
         source = derive.source(git, project.store, commit, project.model_path)
         _bring(project, source, target.removeprefix(f"{project.name}@"), say)
@@ -119,7 +119,9 @@ def _target(project: Project, name: str, journal: dict[str, str] | None) -> str:
     before = _previous(project)
     if before is None:
         raise ProjectError(
-            "there is no place to go back to", "the workspace was nowhere else", "git switch main && dvc checkout"
+            "there is no place to go back to",
+            "this workspace has only been where it is now",
+            "git switch main && dvc checkout",
         )
     return before
 
@@ -153,5 +155,5 @@ def _switch(project: Project, target: str, commit: str) -> None:
         raise ProjectError(
             f"git could not switch to {target}: {last_line(error.stderr)}",
             "nothing was changed",
-            "git status says more; then the same command again",
+            "git status says more; fix that, then run it again",
         ) from None

@@ -1,4 +1,4 @@
-"""What must be in order before a version gets a name; each fault with the command that mends it."""
+"""What must be in order before a version gets a name; each fault with the command that fixes it."""
 
 import shlex
 import tomllib
@@ -47,7 +47,7 @@ def repository(project: Project) -> list[Problem]:
         found.append(Problem(error.what, error.fix))
     for ref, what in UNFINISHED.items():
         if git.try_run("rev-parse", "--verify", "--quiet", ref):
-            found.append(Problem(f"{what} is not finished", "git status says how to go on, or back"))
+            found.append(Problem(f"{what} is not finished", "git status says how to finish or undo it"))
     changes = git.changes()
     conflicts = [entry[3:] for entry in changes if entry[:2] in ("UU", "AA", "DU", "UD", "AU", "UA", "DD")]
     if conflicts:
@@ -59,15 +59,13 @@ def repository(project: Project) -> list[Problem]:
     hidden = git.hidden()
     if hidden:
         fix = f"git update-index --no-assume-unchanged --no-skip-worktree {' '.join(map(shlex.quote, hidden[:5]))}"
-        found.append(
-            Problem(f"git was told to pass over changes of {', '.join(hidden[:5])}", f"{fix}, then git status")
-        )
+        found.append(Problem(f"git was told to ignore changes of {', '.join(hidden[:5])}", f"{fix}, then git status"))
     rejected = git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.rej").split("\0")[:-1]
     if rejected:
         found.append(
             Problem(
                 f"an update of the template did not fit: {', '.join(rejected[:5])}",
-                "write what each .rej file says into the file that it is named after, delete it, then commit",
+                "make the changes that each .rej file shows by hand, delete it, then commit",
             )
         )
     if git.is_shallow():
@@ -110,7 +108,7 @@ def branch(project: Project, remote: str | None) -> list[Problem]:
             return []
         return [
             Problem(
-                "HEAD is detached: no branch would hold the released commit", "git switch main, or git switch -c NAME"
+                "HEAD is detached: the released commit would be on no branch", "git switch main, or git switch -c NAME"
             )
         ]
     if remote:
@@ -232,7 +230,7 @@ def _stale(project: Project) -> list[Problem]:
         first = sorted(outs, key=lambda path: not outs[path].is_input)[:5]
         names = ", ".join(first) + (f" and {len(outs) - 5} more" if len(outs) > 5 else "")
         here = all(project.store.path(out.md5).exists() for out in outs.values())
-        what = f"the workspace lacks what this commit names, or holds another commit's: {names}"
+        what = f"missing in the workspace, or from another commit: {names}"
         return [Problem(what, "dvc checkout" if here else "dvc pull")]
     return [Problem(f"{stage} is out of date: {_words(why)}", _fix(stage)) for stage, why in stale.items()]
 

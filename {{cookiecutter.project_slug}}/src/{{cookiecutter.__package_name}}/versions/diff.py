@@ -101,7 +101,7 @@ def diff(project: Project, old: str, new: str, say: Say = silent, fetch: bool = 
         Section("data", ("", *names), _data(project, before, now, fetch)),
         Section("params", ("key", *names), _params(before.source, now.source)),
         Section("packages", ("package", *names), _packages(before.record, now.record)),
-        Section("live", ("version", "stage", "from (UTC)", "to (UTC)", "by", "why"), _live(known, names)),
+        Section("live", ("version", "live in", "from (UTC)", "to (UTC)", "by", "why"), _live(known, names)),
     )
 
 

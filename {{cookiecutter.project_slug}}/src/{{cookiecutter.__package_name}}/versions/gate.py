@@ -128,7 +128,7 @@ def judge(
     if not isinstance(rules, dict):
         raise ProjectError(
             "params.yaml has no block `gate`",
-            "it says what a candidate must reach",
+            "it says how good a model must be",
             "dvc repro (conf/gate/ is in conf/config.yaml)",
         )
     if against == "":
@@ -215,7 +215,9 @@ def _compare(
             member = store.members(there[0].md5).get("test.parquet") if there else None
             if member is None:
                 raise ProjectError(
-                    f"{against} kept no predictions", "they are compared", "model gate --against another one"
+                    f"{against} kept no predictions of its test rows",
+                    "the gate compares them with those of the new model",
+                    "model gate --against another version",
                 )
             theirs.write_bytes(store.read(member))
         else:
@@ -250,9 +252,9 @@ def _check_classes(evaluation: dict[str, Any], output: dict[str, Any], against: 
     if unknown:
         raise ProjectError(
             f"{against} knows the classes {_named(known)} of {output['name']}; the test rows also hold "
-            f"{_named(unknown)}: are these spelled otherwise, or new?",
-            "a version is wrong in every row of a class that it never learned, however good it is",
-            "spell the classes as before, or, if they are new: incomparable: pass in conf/gate/",
+            f"{_named(unknown)}: are these new, or spelled differently?",
+            "a model is wrong in every row of a class that it never learned, so the comparison would be unfair",
+            "spell the classes as before; if they are new: incomparable: pass in conf/gate/",
         )
 
 

@@ -116,7 +116,7 @@ def _install(home: Path, folder: Path, python: str) -> None:
     raise UnavailableError(
         f"the version's environment cannot be installed: {reason}",
         "it runs with exactly the packages that its uv.lock names",
-        f"mend that (try: cd {folder} && uv sync --frozen), then the same command again",
+        f"fix that (try: cd {folder} && uv sync --frozen), then the same command again",
     )
 
 

@@ -145,9 +145,9 @@ class Project:
                 yield
         except Timeout:
             raise UnavailableError(
-                "another model command is at work in this clone",
-                "two at once could harm each other",
-                "wait until it has ended, then the same command again",
+                "another model command is running in this clone",
+                "two at once could overwrite each other's work",
+                "wait until it is done, then run it again",
             ) from None
         except PermissionError as error:
             raise UnavailableError(

@@ -1,6 +1,7 @@
 """`model release`: check all, push, prove, tag. Data is in the remote before a tag names it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import ProjectError, counted
 from . import checks, derive, gate, interface, push, record
@@ -53,6 +54,8 @@ class Released:
     notes : tuple of str
     refused_by : tuple of str
         The stages whose rules refuse the version as it is.
+    enters : str or None
+        The deployment stage to promote it to now; None if that one refuses it.
     """
 
     version: str
@@ -64,6 +67,7 @@ class Released:
     remote: str | None
     notes: tuple[str, ...]
     refused_by: tuple[str, ...] = ()
+    enters: str | None = None
 
 
 def release(
@@ -168,13 +172,21 @@ def _tag(project: Project, chosen: Candidate, verdict: record.Gate, stored: tupl
         f"{RACES} version numbers were taken while they were tried", "others release at the same time", "try again"
     )
     made = publish_next(project, remote, propose, taken)
-    unwritten = tuple(project.rules("stages").get("need_card") or ()) if _lacks_card(project, source) else ()
+    rules = project.rules("stages")
+    unwritten = tuple(rules.get("need_card") or ()) if _lacks_card(project, source) else ()
     notes = _notes(remote, made.kept, unwritten)
     if remote and _may_be_pruned(project, remote):
         again, _ = push.everything(project, source.outs, say)
         if again:
             notes.append(f"someone pruned meanwhile; {counted(again, 'object')} sent again")
-    return Released(made.number, made.name, made.reason, verdict, *stored, remote, tuple(notes), unwritten)
+    entry = entry_stage(rules, unwritten)
+    return Released(made.number, made.name, made.reason, verdict, *stored, remote, tuple(notes), unwritten, entry)
+
+
+def entry_stage(rules: dict[str, Any], refused_by: tuple[str, ...]) -> str | None:
+    """Return the deployment stage that a version enters first; None if that one refuses it."""
+    first: str = (rules.get("order") or ["prod"])[0]
+    return None if first in refused_by else first
 
 
 def _propose(project: Project, chosen: Candidate, kept: record.Record, registry: Registry) -> _NewVersion:

@@ -169,7 +169,7 @@ def _sound_objects(project: Project, kept: Record, say: Say) -> None:
     for objects in ([kept.model.md5], store.members(kept.model.md5).values()):
         bad = store.unsound(objects)
         if bad:
-            what = f"fetching {counted(len(bad), 'object')} that the cache lacks or has damaged"
+            what = f"fetching {counted(len(bad), 'object')} missing or damaged in the cache"
             store.fetch(bad, say(what, len(bad)))
 
 

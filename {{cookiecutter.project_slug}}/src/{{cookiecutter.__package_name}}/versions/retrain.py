@@ -54,10 +54,10 @@ def retrain(project: Project, folder: Path, scheduled: bool = False, say: Say = 
     """
     git = project.git
     if scheduled and not project.rules("retraining").get("weekly"):
-        return Retrained("conf/retraining/ does not ask for it: weekly is false")
+        return Retrained("nothing to do: conf/retraining/ says weekly: false")
     wrong = checks.repository(project)
     if wrong:
-        raise ProjectError(f"nothing was done: {wrong[0].what}", "a retraining begins from a commit", wrong[0].fix)
+        raise ProjectError(f"nothing was done: {wrong[0].what}", "a retraining starts from a commit", wrong[0].fix)
     remote = git.remote()
     if remote is None:
         raise ProjectError("there is no git remote", "the branch is for others to review", "git remote add origin URL")
@@ -68,8 +68,8 @@ def retrain(project: Project, folder: Path, scheduled: bool = False, say: Say = 
     ]
     if not imports:
         raise ProjectError(
-            "no data is imported, so none can be brought up to date",
-            "what `dvc add` tracks knows no source",
+            "no data is imported, so none can be updated",
+            "`dvc add` does not note where data came from; dvc import-url and dvc import do",
             "dvc import-url URL data/raw (or dvc import), commit; or weekly: false in conf/retraining/",
         )
     say(f"bringing {', '.join(imports)} up to date")
@@ -77,7 +77,7 @@ def retrain(project: Project, folder: Path, scheduled: bool = False, say: Say = 
     say("training")
     dvc_repo.run(git.root, "repro", "--pull", "--allow-missing")
     if not git.changes():
-        return Retrained("the data is as it was: nothing was trained")
+        return Retrained("the data has not changed, so nothing was trained")
     written = report.report(project, folder, None, say)
     if not written.verdict.passed:
         problems = [
@@ -86,7 +86,7 @@ def retrain(project: Project, folder: Path, scheduled: bool = False, say: Say = 
         raise ProjectError(
             f"the model of the fresh data does not pass:\n{listed(problems)}",
             "nothing was committed or pushed; what is live is as it was",
-            f"read {written.page}; then another model, or other data",
+            f"read {written.page}, then try another model or other data",
         )
     say("storing")
     dvc_repo.run(git.root, "push")

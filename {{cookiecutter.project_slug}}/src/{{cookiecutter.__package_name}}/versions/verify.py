@@ -31,7 +31,7 @@ class Verified:
     ----------
     version : str
     faults : list of (str, str)
-        What is wrong, and how to mend it.
+        What is wrong, and how to fix it.
     proven : list of str
         What was checked and found right.
     pruned : bool
@@ -129,7 +129,9 @@ def derived_again(project: Project, versions: Sequence[Version], registry: Regis
                 against = kept.governance.gate.against
                 if against in registry.versions and registry.pruned(against):
                     verdict = kept.governance.gate
-                    result.proven.append(f"not the gate's verdict: {against}, which it was judged against, was pruned")
+                    result.proven.append(
+                        f"the gate's verdict was not checked: {against}, which it compares with, was pruned"
+                    )
                 else:
                     verdict = gate.judge(project, source, registry, against=against)
                 _fields(source, kept, verdict, result)
@@ -235,7 +237,7 @@ def _seen(project: Project, version: Version, witnesses: Witnesses, result: Veri
         for event in moves:
             if event.target == version.name and event.commit != version.commit:
                 result.fault(
-                    f"the stage tag {event.tag_name} is at {event.commit[:10]}, its version at {version.commit[:10]}",
+                    f"the tag {event.tag_name} is at {event.commit[:10]}, its version at {version.commit[:10]}",
                     "one of the two tags was moved or made by hand: ask who did, and compare with the remote's",
                 )
     for when, tag in seen:
@@ -254,7 +256,7 @@ def _seen(project: Project, version: Version, witnesses: Witnesses, result: Veri
         )
     count = len(seen) + bool(there)
     if remote and not there:
-        result.proven.append(f"nothing against {remote}, which lists no tags or does not answer")
+        result.proven.append(f"not compared with {remote}: it lists no tags, or does not answer")
     if result.sound and count:
         result.proven.append(f"the tag is the one that {count} witness{'es' * (count != 1)} saw")
     if SIGNED.search(git.tags([version.tag])[0]):
@@ -286,7 +288,7 @@ def _objects(project: Project, source: derive.Source, result: Verified) -> None:
         here = oid in present and oid not in damaged
         push = f"model push {result.version}"
         fix = push if here else f"in a clone that still has it: {push}"
-        result.fault(f"the DVC remote lacks {wanted[oid]}", fix)
+        result.fault(f"{wanted[oid]} is missing in the DVC remote", fix)
     if not damaged:
         result.proven.append(f"{counted(len(present), 'object')} in the cache with the bytes that the name says")
     if not lacking:
@@ -303,7 +305,7 @@ def _identity(project: Project, version: Version, kept: Record, registry: Regist
     if version.title != f"{project.name} {version.name}: {kept.identity.title}":
         result.fault("the tag's first line and the title in the record differ", "the tag was edited: ask who made it")
     if parent and (parent.version not in registry.versions or registry.versions[parent.version].key >= version.key):
-        result.fault(f"its parent {parent.version} is no earlier version", "git fetch --tags, then again")
+        result.fault(f"its parent {parent.version} is not an earlier version", "git fetch --tags, then again")
     return True
 
 
