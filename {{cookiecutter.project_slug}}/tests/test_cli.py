@@ -124,3 +124,16 @@ def test_a_release_names_the_next_promotion_only_if_the_rules_allow_it(versions,
     said = capsys.readouterr().out
     assert (f"next: model promote v1.0.0 --to {enters}" in said) == bool(enters)
     assert ("next:" in said) == bool(enters)
+
+
+def test_what_a_markdown_table_holds_ends_no_cell_and_is_no_tag():
+    formats = import_module(f"{PACKAGE}.formats")
+    lines = formats.markdown_table(("", "a|b"), [("x", "1|<b>\n2"), ("and", "")])
+    assert lines == ["|  | a\\|b |", "|---|---|", "| x | 1\\|&lt;b> 2 |", "| and |  |"]
+
+
+def test_a_metric_has_the_form_of_its_interval_or_says_that_it_has_no_value():
+    interval = import_module(f"{PACKAGE}.formats").interval
+    assert interval(0.91234, 0.85, 0.95) == "0.9123 [0.85, 0.95]"
+    assert interval(0.91234, None, None) == "0.9123"
+    assert interval(None, None, None) == "no value"

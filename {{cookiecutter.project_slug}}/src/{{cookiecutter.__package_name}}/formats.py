@@ -1,5 +1,7 @@
 """How numbers, sizes and people are written for people."""
 
+from collections.abc import Iterable
+
 
 def number(value: float) -> str:
     """Return a number with four digits that count."""
@@ -21,6 +23,18 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     if value is None:
         return "no value"
     return number(value) + ("" if low is None or high is None else f" [{number(low)}, {number(high)}]")
+
+
+def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    lines = [["", *map(cell, line), ""] for line in (header, *rows)]
+    texts = [" | ".join(line).strip() for line in lines]
+    return [texts[0], "|" + "---|" * (len(lines[0]) - 2), *texts[1:]]
+
+
+def cell(text: str) -> str:
+    """Return text that neither ends a cell of a table nor becomes a tag of HTML."""
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 
 
 def person(who: str) -> str:

@@ -249,8 +249,8 @@ def verified(results: "list[Verified]") -> None:
         print(f"{result.version}: {found}")
         for what in result.proven if len(results) == 1 or not result.sound else ():
             print(f"  checked: {what}")
-        for what, fix in result.faults:
-            print(f"  FAULT: {what}\n    fix: {fix}")
+        for fault in result.faults:
+            print(f"  FAULT: {fault.what}\n    fix: {fault.fix}")
     if not results:
         print("nothing has been released yet; next: model release")
 

@@ -75,27 +75,19 @@ def markdown(git: Git, commit: str, kept: "Record", live: list[str]) -> str:
     metrics, data = kept.metrics, kept.data
     lines = [f"# {kept.identity.name} {kept.identity.version}", "", kept.identity.title, ""]
     lines += [written, ""] if written else []
-    lines += [
-        "## How well it does",
-        "",
-        f"| metric | {' | '.join(metrics.values)} |",
-        f"|---|{'---|' * len(metrics.values)}",
-    ]
-    for name in metrics.values["test"]:
-        cells = [interval(part[name]) for part in metrics.values.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    measured = [(name, *(interval(part[name]) for part in metrics.values.values())) for name in metrics.values["test"]]
+    lines += ["## How well it does", "", *formats.markdown_table(("metric", *metrics.values), measured)]
     rows = ", ".join(f"{part} {counted(split.rows, 'row')}" for part, split in data.splits.items())
     lines += ["", f"Intervals: {metrics.level:.0%}, {counted(metrics.resamples, 'resample')}. Data: {rows}.", ""]
     lines += [f"Baseline {metrics.primary}: {interval(metrics.baseline[metrics.primary])}.", ""]
-    lines += ["## What it takes and gives", "", "| column | type | range |", "|---|---|---|"]
-    for column in kept.interface.inputs.listed:
-        lines.append(f"| {cell(column['name'])} | {column['type']} | {cell(_range(column))} |")
-    more = kept.interface.inputs.count - len(kept.interface.inputs.listed)
-    lines += [f"| and {more} more | | |"] if more else []
+    columns = [(column["name"], column["type"], _range(column)) for column in kept.interface.inputs.listed]
+    more = kept.interface.inputs.count - len(columns)
+    columns += [(f"and {more} more", "", "")] * bool(more)
+    lines += ["## What it takes and gives", "", *formats.markdown_table(("column", "type", "range"), columns)]
     output = kept.interface.output
     classes = output.get("classes")
     answer = f": {', '.join(classes)}" if isinstance(classes, list) else ""
-    lines += ["", f"It predicts `{output['name']}` ({output['type']}{cell(answer)}).", ""]
+    lines += ["", f"It predicts `{output['name']}` ({output['type']}{formats.cell(answer)}).", ""]
     lines += ["## What made it", ""]
     lines += [f"- commit `{kept.code.commit}`, model sha256 `{kept.model.sha256}`"]
     lines += [f"- data: {entry.path}, {contents(entry)}, md5 `{entry.md5}`" for entry in data.inputs]
@@ -112,8 +104,8 @@ def markdown(git: Git, commit: str, kept: "Record", live: list[str]) -> str:
     )
     lines += [f"- trained: {when}", f"- author: {kept.governance.author}", ""]
     lines += [f"## Gate {kept.governance.gate.name}: {'passed' if kept.governance.gate.passed else 'not passed'}", ""]
-    lines += ["| rule | required | found |", "|---|---|---|"]
-    lines += [f"| {cell(rule.rule)} | {rule.required} | {cell(rule.found)} |" for rule in kept.governance.gate.rules]
+    judged = [(rule.rule, rule.required, rule.found) for rule in kept.governance.gate.rules]
+    lines += formats.markdown_table(("rule", "required", "found"), judged)
     lines += ["", "## Where it was live", ""] + ([f"- {line}" for line in live] or ["Nowhere yet."])
     return "\n".join(lines) + "\n"
 
@@ -147,8 +139,3 @@ def _range(column: dict[str, Any]) -> str:
         if categories
         else ""
     )
-
-
-def cell(text: str) -> str:
-    """Return text that neither ends a cell of a table nor becomes a tag of HTML."""
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError, counted
-from ..formats import number, person
+from ..formats import markdown_table, number, person
 from ..mappings import differences
 from ..times import minute
 from . import card, checks, derive, interface, record, tables
@@ -262,12 +262,5 @@ def markdown(sections: Iterable[Section]) -> str:
         if not section.rows:
             lines += ["The same.", ""]
             continue
-        lines += [*table(section.header, section.rows), ""]
+        lines += [*markdown_table(section.header, section.rows), ""]
     return "\n".join(lines)
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """Return the lines of a table in Markdown."""
-    names = list(header)
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    return lines + ["| " + " | ".join(map(card.cell, row)) + " |" for row in rows]

@@ -23,6 +23,8 @@ LOSSES = frozenset({"log_loss", "rmse", "mae"})
 PREDICTIONS = "predictions/test.parquet"
 #: What the rules of slices may take of a record, and a value's name of one of them.
 RULES_BYTES, NAME_LENGTH = 8_000, 60
+#: What the rule of a comparison requires, where it must be made.
+POSSIBLE = "possible"
 #: Classes that a message names; more are counted.
 NAMED_CLASSES = 5
 
@@ -95,7 +97,7 @@ def failed_rules(verdict: record.Gate, place: str) -> list[Problem]:
         Problem(
             f"gate: {rule.rule} is {rule.found}, {rule.required} is required",
             f"incomparable: pass in {place}, if that is meant"
-            if rule.required == "possible"
+            if rule.required == POSSIBLE
             else f"a better model, or another rule in {place} (model gate shows all)",
         )
         for rule in verdict.rules
@@ -149,7 +151,7 @@ def judge(
             found.append(
                 record.Rule(
                     rule=f"comparison with {against}",
-                    required="possible" if rules["incomparable"] == "refuse" else "if possible",
+                    required=POSSIBLE if rules["incomparable"] == "refuse" else f"if {POSSIBLE}",
                     found=f"not possible ({error.what})",
                     passed=rules["incomparable"] == "pass",
                 )

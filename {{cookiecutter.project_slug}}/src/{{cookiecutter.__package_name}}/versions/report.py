@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import ProjectError
+from ..formats import markdown_table
 from . import derive, diff, gate, record
 from .derive import Source
 from .progress import Say, silent
@@ -58,7 +59,7 @@ def report(project: Project, folder: Path, against: str | None = None, say: Say 
         for section in diff.diff(project, verdict.against, diff.WORKSPACE, say, fetch=True):
             if section.title in SECTIONS:
                 header = ["candidate" if name == diff.WORKSPACE else name for name in section.header]
-                rows = diff.table(header, section.rows) if section.rows else ["The same."]
+                rows = markdown_table(header, section.rows) if section.rows else ["The same."]
                 lines += [f"## {section.title.capitalize()}", "", *rows, ""]
         commit = project.registry().get(verdict.against).commit
         before = derive.source(project.git, project.store, commit, project.model_path)
@@ -88,7 +89,7 @@ def _verdict(verdict: record.Gate) -> list[str]:
     return [
         f"**Gate {verdict.name}: {'passed' if verdict.passed else 'not passed'}**",
         "",
-        *diff.table(("", "rule", "required", "found"), rows),
+        *markdown_table(("", "rule", "required", "found"), rows),
         "",
     ]
 
@@ -111,7 +112,7 @@ def _metrics(source: Source) -> list[str]:
 
     found = derive.evaluation(source)["test"]["metrics"]
     rows = [(name, interval(record.Value(**entry))) for name, entry in found.items()]
-    return ["## Metrics", "", *diff.table(("test", "candidate"), rows)]
+    return ["## Metrics", "", *markdown_table(("test", "candidate"), rows)]
 
 
 def _plots(source: Source) -> dict[str, bytes]:
