@@ -7,6 +7,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import large
 import pipeline
 import storage
 import versions
@@ -16,11 +17,15 @@ from measure import new_project, run
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--part", choices=("all", "pipeline", "versions", "storage"), default="all")
+    parser.add_argument("--part", choices=("all", "pipeline", "large", "versions", "storage"), default="all")
     parser.add_argument("--rows", type=int, default=1_000_000, help="the largest table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        if arguments.part in ("all", "large"):
+            large.measure(folder, arguments.rows)
+        if arguments.part == "large":
+            return
         project = new_project(folder)
         run("git", "config", "user.name", "Bench", cwd=project)
         run("git", "config", "user.email", "bench@example.com", cwd=project)
