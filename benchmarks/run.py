@@ -7,6 +7,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import intervals
 import large
 import pipeline
 import storage
@@ -17,7 +18,9 @@ from measure import new_project, run
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--part", choices=("all", "pipeline", "large", "versions", "storage"), default="all")
+    parser.add_argument(
+        "--part", choices=("all", "pipeline", "large", "intervals", "versions", "storage"), default="all"
+    )
     parser.add_argument("--rows", type=int, default=1_000_000, help="the largest table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -32,6 +35,8 @@ def main() -> None:
         run("dvc", "repro", cwd=project)
         if arguments.part in ("all", "pipeline"):
             pipeline.measure(project, folder, arguments.repeats, arguments.rows)
+        if arguments.part in ("all", "intervals"):
+            intervals.measure(project)
         if arguments.part in ("all", "versions"):
             versions.measure(project, folder / "versions", arguments.repeats)
         if arguments.part in ("all", "storage"):
