@@ -5,8 +5,8 @@ from pathlib import Path
 
 from measure import run, title
 
-#: Samples of each size, and the rows that stand for all there could be.
-SAMPLES, ALL_ROWS = 300, 1_000_000
+#: Samples of each size; and large draws whose mean stands for all rows that there could be, with the rows of each.
+SAMPLES, LARGE_DRAWS, LARGE_ROWS = 300, 20, 1_000_000
 
 #: Prints a line for each size: the coverage of each metric in percent. Runs in a generated project.
 COVERAGE = """
@@ -14,7 +14,7 @@ import sys
 import numpy as np
 from penguins.pipeline import config, metrics, resampling
 
-samples, all_rows = map(int, sys.argv[1:])
+samples, large_draws, large_rows = map(int, sys.argv[1:])
 bootstrap = config.Bootstrap(resamples=500, level=0.95)
 names = {0: "rare class", 1: "numbers", 2: "heavy tails"}
 
@@ -33,8 +33,13 @@ def drawn(kind, n, generator):
     return sides
 
 for kind, name in names.items():
-    both = [side.metrics(np.ones(all_rows)) for side in drawn(kind, all_rows, np.random.default_rng(0))]
-    right = {key: (value, value - both[1][key]) for key, value in both[0].items()}
+    large = []
+    for seed in range(large_draws):
+        sides = drawn(kind, large_rows, np.random.default_rng([seed, 0]))
+        large.append([side.metrics(np.ones(large_rows)) for side in sides])
+    right = {
+        key: (np.mean([a[key] for a, _ in large]), np.mean([a[key] - b[key] for a, b in large])) for key in large[0][0]
+    }
     for n in (30, 100, 500, 2000, 3000, 10000, 50000):
         hits = {key: [0, 0] for key in right}
         for seed in range(samples):
@@ -54,5 +59,5 @@ for kind, name in names.items():
 def measure(project: Path, samples: int = SAMPLES) -> None:
     """Print the coverage at a few sizes; more than 2,048 rows are resampled in blocks."""
     title(f"coverage of the interval of 95 %, in % of {samples} samples (in brackets: of the difference of two models)")
-    print(run("python", "-c", COVERAGE, samples, ALL_ROWS, cwd=project), end="")
+    print(run("python", "-c", COVERAGE, samples, LARGE_DRAWS, LARGE_ROWS, cwd=project), end="")
     sys.stdout.flush()
