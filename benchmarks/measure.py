@@ -58,8 +58,8 @@ def title(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}", flush=True)
 
 
-def new_project(folder: Path) -> Path:
-    run("cookiecutter", TEMPLATE, "--no-input", "-o", folder, cwd=folder)
+def new_project(folder: Path, task: str = "classification") -> Path:
+    run("cookiecutter", TEMPLATE, "--no-input", "-o", folder, f"task={task}", cwd=folder)
     return folder / "penguins"
 
 

@@ -1,4 +1,4 @@
-"""Metrics agree with scikit-learn, weighted or not; intervals and plots hold what they promise."""
+"""Metrics agree with scikit-learn, weighted or not; plots hold what they promise."""
 
 from datetime import datetime
 
@@ -44,24 +44,6 @@ def test_regression_metrics_are_scikit_learns(pipeline):
     assert found["rmse"] == pytest.approx(sk.root_mean_squared_error(truth, predicted, sample_weight=weights))
     assert found["mae"] == pytest.approx(sk.mean_absolute_error(truth, predicted, sample_weight=weights))
     assert found["r2"] == pytest.approx(sk.r2_score(truth, predicted, sample_weight=weights))
-
-
-def test_the_interval_holds_the_value_and_narrows_with_rows(pipeline):
-    config = pipeline.config.Bootstrap(resamples=200, level=0.9)
-
-    def width(n):
-        rows = pipeline.metrics.Regression(np.zeros(n), np.random.default_rng(0).normal(size=n))
-        entry = pipeline.metrics.intervals(n, rows.metrics, config, 0)["mae"]
-        assert entry["low"] < entry["value"] < entry["high"]
-        return entry["high"] - entry["low"]
-
-    assert width(4000) < width(40) / 3
-
-
-def test_a_metric_without_a_value_is_null(pipeline):
-    config = pipeline.config.Bootstrap(resamples=50, level=0.9)
-    entry = pipeline.metrics.intervals(3, lambda weights: {"x": float("nan")}, config, 0)["x"]
-    assert entry == {"value": None, "low": None, "high": None}
 
 
 def test_the_roc_curve_has_the_area_that_is_reported(pipeline, scores):

@@ -607,3 +607,18 @@ def test_thousands_of_columns_are_read(read):
     names = [f"c{n}" for n in range(3000)]
     table = read(",".join([*names, "y"]) + "\n" + ",".join(["1"] * 3001) + "\n")
     assert len(table.types) == 3001
+
+
+def test_notes_come_in_the_order_of_the_columns_and_the_first_faulty_one_is_named(pipeline):
+    """Columns are typed side by side: the slow first one is still the first."""
+    import time
+
+    def slow_first(number):
+        time.sleep(0.05 if number == 0 else 0)
+        if number in (0, 3):
+            raise ValueError(number)
+        return number
+
+    assert pipeline.threads.each(str, range(40)) == [str(number) for number in range(40)]
+    with pytest.raises(ValueError, match="0"):
+        pipeline.threads.each(slow_first, range(5))

@@ -14,10 +14,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from . import columns, metrics, predictions, stage
+from . import columns, predictions, resampling, stage
 from .config import Bootstrap
 from .evaluate import SMALLEST_SLICE_ROWS, every_column, slices, too_many
-from .metrics import Classification, Floats, Regression
+from .metrics import Classification, Regression
 
 
 def compare(
@@ -43,33 +43,32 @@ def compare(
     dict
         `rows`, `metrics`, and `slices`: by column and value `rows`, and `metrics` of what was measured.
     """
-    parts = {
-        (column, value): (rows, ours.take(rows), theirs.take(rows))
-        for column, by_value in groups.items()
-        for value, rows in by_value.items()
-        if len(rows) >= SMALLEST_SLICE_ROWS
-    }
 
-    def pair(left: Classification | Regression, right: Classification | Regression, weights: Floats) -> dict[str, Any]:
-        a, b = left.metrics(weights), right.metrics(weights)
-        return {m: {"ours": a[m], "theirs": b[m], "difference": a[m] - b[m]} for m in a if m in b}
-
-    def measure(weights: Floats) -> dict[str, Any]:
-        found: dict[str, Any] = {"metrics": pair(ours, theirs, weights)}
-        for (column, value), (rows, left, right) in parts.items():
-            by_value = found.setdefault("slices", {}).setdefault(column, {})
-            by_value[value] = {"metrics": pair(left, right, weights[rows])}
-        return found
-
-    measured = metrics.intervals(ours.n_rows, measure, bootstrap, seed)
-    all_slices = {
-        column: {
-            value: {"rows": len(rows), **measured.get("slices", {}).get(column, {}).get(value, {})}
-            for value, rows in by_value.items()
+    def pair(left: Classification | Regression, right: Classification | Regression) -> dict[str, Any]:
+        a, b = (side.metrics(np.ones(side.n_rows)) for side in (left, right))
+        samples_a, samples_b = resampling.resampled([left, right], ours.n_rows, bootstrap, seed)
+        triples = {
+            m: {
+                "ours": (a[m], samples_a[m]),
+                "theirs": (b[m], samples_b[m]),
+                "difference": (a[m] - b[m], samples_a[m] - samples_b[m]),
+            }
+            for m in a
+            if m in b
         }
-        for column, by_value in groups.items()
-    }
-    return {"rows": ours.n_rows, "metrics": measured["metrics"], "slices": all_slices}
+        return {
+            m: {name: resampling.entry(*both, bootstrap.level) for name, both in triple.items()}
+            for m, triple in triples.items()
+        }
+
+    all_slices: dict[str, dict[str, Any]] = {}
+    for column, by_value in groups.items():
+        all_slices[column] = {}
+        for value, rows in by_value.items():
+            is_measured = len(rows) >= SMALLEST_SLICE_ROWS
+            figures = {"metrics": pair(ours.take(rows), theirs.take(rows))} if is_measured else {}
+            all_slices[column][value] = {"rows": len(rows), **figures}
+    return {"rows": ours.n_rows, "metrics": pair(ours, theirs), "slices": all_slices}
 
 
 def find_slices(

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from ..errors import ProjectError
+from . import threads
 from .config import Data
 
 #: UTF-32 comes before UTF-16, whose mark is the beginning of its own.
@@ -318,23 +319,27 @@ def _without_missing(
     is_quoted = marks and re.search(b'"(?:' + b"|".join(re.escape(m.encode()) for m in marks) + b')"', text)
     bare = _parse(file, text, separator, header, conf_file, tuple(marks)) if is_quoted else None
     null = pa.scalar(None, pa.string())
-    cleaned, raw, quoted, missing = {}, {}, set[str](), Counter[tuple[str, str]]()
-    for name in header:
+
+    def without(name: str) -> tuple[pa.ChunkedArray, pa.ChunkedArray, dict[str, int], bool]:
         column = pc.utf8_trim_whitespace(columns[name])
-        column = raw[name] = pc.if_else(pc.equal(column, ""), null, column)
+        column = raw = pc.if_else(pc.equal(column, ""), null, column)
         absent = mark = pc.is_in(column, pa.array(marks, pa.string()))
         if bare is not None:
             # With blanks around it a text was bare or quoted, which cannot be told: it is taken as missing.
             absent = pc.and_not(mark, pc.and_(pc.equal(columns[name], column), pc.is_valid(bare[name])))
             absent = pc.fill_null(absent, False)
         taken = pc.sum(absent).as_py()
+        counts = {}
         if taken:
-            for entry in pc.value_counts(column.filter(absent)).to_pylist():
-                missing[name, entry["values"]] = entry["counts"]
+            counts = {e["values"]: e["counts"] for e in pc.value_counts(column.filter(absent)).to_pylist()}
             column = pc.if_else(absent, null, column)
-        cleaned[name] = column
-        if bare is not None and taken != pc.sum(mark).as_py():
-            quoted.add(name)
+        return raw, column, counts, bare is not None and taken != pc.sum(mark).as_py()
+
+    cleaned, raw, quoted, missing = {}, {}, set[str](), Counter[tuple[str, str]]()
+    for name, (as_written, column, counts, is_text) in zip(header, threads.each(without, header), strict=True):
+        raw[name], cleaned[name] = as_written, column
+        missing.update({(name, text): count for text, count in counts.items()})
+        quoted.update([name] if is_text else [])
     return pa.table(cleaned), pa.table(raw), quoted, missing
 
 

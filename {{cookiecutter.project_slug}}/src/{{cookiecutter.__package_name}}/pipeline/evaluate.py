@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import ProjectError, counted
-from . import columns, config, environment, interface, metrics, model_file, plots, predictions, stage
+from . import columns, config, environment, interface, metrics, model_file, plots, predictions, resampling, stage
 from .answers import Answers, answer
 from .columns import Column
 from .compute import pinned
@@ -95,41 +95,50 @@ def evaluate(
         the values that have no metrics of their own, and their rows.
     """
     _check_slices(table, task)
-    by_slice: dict[str, dict[str, tuple[NDArray[np.intp], Classification | Regression]]] = {}
+    by_slice: dict[str, dict[str, Classification | Regression]] = {}
     not_in_slices = {}
     for name in task.slices:
         groups = slices(table[name])
         shown = [value for value, rows in groups.items() if len(rows) >= SMALLEST_SLICE_ROWS][:MOST_SLICES]
-        by_slice[name] = {value: (groups[value], scores.take(groups[value])) for value in shown}
+        by_slice[name] = {value: scores.take(groups[value]) for value in shown}
         others = [len(rows) for value, rows in groups.items() if value not in by_slice[name]]
         if others:
             not_in_slices[name] = {"values": len(others), "rows": sum(others)}
     sign = -1 if task.metric in metrics.LOSSES else 1
 
-    def measure(weights: Floats) -> dict[str, Any]:
-        found = scores.metrics(weights)
-        below = dummy.metrics(weights)
-        nan = float("nan")
-        measured: dict[str, Any] = {
-            "metrics": found,
-            "baseline": below,
-            "gain_over_baseline": {task.metric: sign * (found.get(task.metric, nan) - below.get(task.metric, nan))},
+    found = scores.metrics(np.ones(scores.n_rows))
+    below = dummy.metrics(np.ones(scores.n_rows))
+    samples, samples_below = resampling.resampled([scores, dummy], scores.n_rows, task.bootstrap, seed)
+    level, name = task.bootstrap.level, task.metric
+    nan = np.full(task.bootstrap.resamples, np.nan)
+    gain = sign * (found.get(name, np.nan) - below.get(name, np.nan))
+    gains = sign * (samples.get(name, nan) - samples_below.get(name, nan))
+    measured: dict[str, Any] = {
+        "rows": scores.n_rows,
+        "metrics": _entries(found, samples, level),
+        "baseline": _entries(below, samples_below, level),
+        "gain_over_baseline": {name: resampling.entry(gain, gains, level)},
+    }
+    if isinstance(scores, Classification):
+        by_class = metrics.per_class(scores.confusion(np.ones(scores.n_rows)))
+        class_samples = resampling.resampled_classes(scores, task.bootstrap, seed)
+        measured["classes"] = {
+            label: {
+                rate: resampling.entry(float(values[k]), class_samples[rate][:, k], level)
+                for rate, values in by_class.items()
+            }
+            for k, label in enumerate(scores.labels)
         }
-        if isinstance(scores, Classification):
-            by_class = metrics.per_class(scores.confusion(weights))
-            measured["classes"] = {
-                label: {name: float(values[k]) for name, values in by_class.items()}
-                for k, label in enumerate(scores.labels)
-            }
-        if by_slice:
-            measured["slices"] = {
-                column: {value: part.metrics(weights[rows]) for value, (rows, part) in parts.items()}
-                for column, parts in by_slice.items()
-            }
-        return measured
+    for column, parts in by_slice.items():
+        for value, part in parts.items():
+            (part_samples,) = resampling.resampled([part], scores.n_rows, task.bootstrap, seed)
+            entries = _entries(part.metrics(np.ones(part.n_rows)), part_samples, level)
+            measured.setdefault("slices", {}).setdefault(column, {})[value] = entries
+    return {**measured, "not_in_slices": not_in_slices} if not_in_slices else measured
 
-    found = {"rows": scores.n_rows, **metrics.intervals(scores.n_rows, measure, task.bootstrap, seed)}
-    return {**found, "not_in_slices": not_in_slices} if not_in_slices else found
+
+def _entries(values: dict[str, float], samples: dict[str, Floats], level: float) -> dict[str, Any]:
+    return {name: resampling.entry(value, samples[name], level) for name, value in values.items()}
 
 
 def _check_slices(table: pa.Table, task: config.Task) -> None:

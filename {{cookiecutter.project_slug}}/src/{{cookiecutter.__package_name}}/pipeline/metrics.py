@@ -1,18 +1,9 @@
-"""Metrics with bootstrap confidence intervals, as weighted sums over rows.
+"""Metrics of predictions, as weighted sums over rows; `resampling` gives them their intervals."""
 
-A bootstrap resample draws the n rows n times with replacement; that is the same
-as giving each row the number of times it was drawn as a weight (Efron, 1979).
-So every metric here takes weights, and one set of draws serves all of them.
-"""
-
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from .config import Bootstrap
 
 Floats = NDArray[np.float64]
 #: Digits after the point; far below what resampling can tell, far above noise in the last bits.
@@ -45,10 +36,6 @@ class Classification:
     probabilities: Floats | None
     scores: Floats | None
 
-    def __post_init__(self) -> None:
-        ranks = None if self.scores is None else [_ranks(self.scores[:, k]) for k in range(len(self.labels))]
-        object.__setattr__(self, "_ranks", ranks)
-
     @property
     def n_rows(self) -> int:
         return len(self.truth)
@@ -74,12 +61,26 @@ class Classification:
         }
         if self.probabilities is not None:
             # Weights are checked with the truth: a class may be missing in a resample.
-            chosen = np.clip(self.probabilities[np.arange(self.n_rows), self.truth], EPSILON, 1 - EPSILON)
-            found["log_loss"] = _divide(-float(weights @ np.log(chosen)), weights.sum())
-        # With two classes, one ranking is the other one reversed.
-        ranked = range(1) if len(self.labels) == 2 else range(len(self.labels))
-        found["roc_auc"] = _mean(np.array([self.roc_auc(weights, k) for k in ranked]))
+            found["log_loss"] = _divide(float(weights @ self.losses()), weights.sum())
+        found["roc_auc"] = _mean(np.array([self.roc_auc(weights, k) for k in self.ranked_classes()]))
         return found
+
+    def losses(self) -> Floats:
+        """Return the log loss of each row; there must be probabilities."""
+        assert self.probabilities is not None
+        chosen = np.clip(self.probabilities[np.arange(self.n_rows), self.truth], EPSILON, 1 - EPSILON)
+        losses: Floats = -np.log(chosen)
+        return losses
+
+    def ranked_classes(self) -> range:
+        """Return the classes whose ROC AUC counts: of two, one ranking is the other one reversed."""
+        return range(1) if len(self.labels) == 2 else range(len(self.labels))
+
+    def ranks(self, k: int) -> tuple[NDArray[np.intp], int]:
+        """Number the distinct scores for class k in ascending order; return each row's number and their count."""
+        assert self.scores is not None
+        distinct, groups = np.unique(self.scores[:, k], return_inverse=True)
+        return groups, len(distinct)
 
     def roc_auc(self, weights: Floats, k: int) -> float:
         """Return the area under the ROC curve of class k against the rest.
@@ -89,7 +90,7 @@ class Classification:
         """
         if self.scores is None:
             return float("nan")
-        groups, n_groups = self._ranks[k]  # type: ignore[attr-defined]
+        groups, n_groups = self.ranks(k)
         positive = np.bincount(groups, weights=weights * (self.truth == k), minlength=n_groups)
         negative = np.bincount(groups, weights=weights, minlength=n_groups) - positive
         below = np.cumsum(negative) - negative
@@ -117,7 +118,9 @@ class Regression:
         error = self.predicted - self.truth
         squared = float(weights @ error**2)
         mean = _divide(float(weights @ self.truth), total)
-        spread = float(weights @ (self.truth - mean) ** 2)
+        drawn = self.truth[weights > 0]
+        is_constant = len(drawn) == 0 or drawn.min() == drawn.max()  # the mean of equal numbers may not be quite theirs
+        spread = 0.0 if is_constant else float(weights @ (self.truth - mean) ** 2)
         return {
             "rmse": _divide(squared, total) ** 0.5,
             "mae": _divide(float(weights @ np.abs(error)), total),
@@ -130,8 +133,12 @@ def per_class(confusion: Floats) -> dict[str, Floats]:
 
     A class that is neither true nor predicted anywhere has no value (NaN).
     """
-    hits, true, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    nan = np.full(len(hits), np.nan)
+    return rates(np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
+
+
+def rates(hits: Floats, true: Floats, predicted: Floats) -> dict[str, Floats]:
+    """Return precision, recall and F1 by how many rows of each class were hit, true and predicted."""
+    nan = np.full(hits.shape, np.nan)
     return {
         "precision": np.divide(hits, predicted, out=nan.copy(), where=predicted > 0),
         "recall": np.divide(hits, true, out=nan.copy(), where=true > 0),
@@ -139,60 +146,9 @@ def per_class(confusion: Floats) -> dict[str, Floats]:
     }
 
 
-def draws(n_rows: int, config: Bootstrap, seed: int) -> Iterator[Floats]:
-    """Yield the row weights of each resample."""
-    generator = np.random.default_rng(seed)
-    for _ in range(config.resamples):
-        yield np.bincount(generator.integers(0, n_rows, n_rows), minlength=n_rows).astype(np.float64)
-
-
-def intervals(n_rows: int, measure: Callable[[Floats], dict[str, Any]], config: Bootstrap, seed: int) -> dict[str, Any]:
-    """Measure with all rows, and with each resample, and join value and interval.
-
-    Parameters
-    ----------
-    n_rows : int
-    measure : callable
-        Takes row weights of shape (n_rows,); returns numbers in nested dicts.
-    config : Bootstrap
-    seed : int
-
-    Returns
-    -------
-    dict
-        The nested dicts of `measure`, with `value`, `low` and `high` (the
-        percentile interval) in the place of each number; null for NaN.
-    """
-    values = _flatten(measure(np.ones(n_rows)))
-    samples = np.array([list(_flatten(measure(weights)).values()) for weights in draws(n_rows, config, seed)])
-    tail = (1 - config.level) / 2
-    joined: dict[str, Any] = {}
-    for column, (key, value) in enumerate(values.items()):
-        known = samples[~np.isnan(samples[:, column]), column]
-        low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
-        place = joined
-        for part in key[:-1]:
-            place = place.setdefault(part, {})
-        place[key[-1]] = {"value": rounded(value), "low": rounded(low), "high": rounded(high)}
-    return joined
-
-
 def rounded(number: float) -> float | None:
     """Round for a file; NaN becomes None."""
     return None if np.isnan(number) else round(float(number), DIGITS)
-
-
-def _flatten(values: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], float]:
-    flat: dict[tuple[str, ...], float] = {}
-    for key, value in values.items():
-        flat |= _flatten(value, (*prefix, key)) if isinstance(value, dict) else {(*prefix, key): value}
-    return flat
-
-
-def _ranks(scores: Floats) -> tuple[NDArray[np.intp], int]:
-    """Number the distinct scores in ascending order; return each row's number and their count."""
-    distinct, groups = np.unique(scores, return_inverse=True)
-    return groups, len(distinct)
 
 
 def _divide(above: float, below: float) -> float:

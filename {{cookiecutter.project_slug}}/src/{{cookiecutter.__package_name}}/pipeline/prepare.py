@@ -11,7 +11,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from ..errors import ProjectError, counted
-from . import columns, config, environment, looks, spelling, split, stage, table
+from . import columns, config, environment, looks, spelling, split, stage, table, threads
 from .columns import Column
 from .values import as_text as text_of
 
@@ -249,17 +249,20 @@ def _counts(labels: pa.ChunkedArray) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(labels).to_pylist()}
 
 
+def _write(named: tuple[str, pa.Table]) -> None:
+    name, part = named
+    # pandas' own metadata is left out: it holds versions and would tie the bytes to them.
+    whole = part.replace_schema_metadata(None).combine_chunks()
+    pa.parquet.write_table(whole, OUT / f"{name}.parquet", compression="zstd")
+
+
 def main() -> None:
     environment.check(environment.read())
     params = config.read_params()
     prepared = prepare(params.data, params.task, params.split)
     (OUT / "left_out").mkdir(parents=True, exist_ok=True)
     left_out = {f"left_out/{name}": part for name, part in prepared.left_out.items()}
-    for name, part in {**prepared.parts, **left_out, "raw_test": prepared.raw_test}.items():
-        # pandas' own metadata is left out: it holds versions and would tie the bytes to them.
-        pa.parquet.write_table(
-            part.replace_schema_metadata(None).combine_chunks(), OUT / f"{name}.parquet", compression="zstd"
-        )
+    threads.each(_write, {**prepared.parts, **left_out, "raw_test": prepared.raw_test}.items())
     columns.write(prepared.columns, OUT / "columns.json")
     summary = {"raw": prepared.raw, "rows": {name: part.num_rows for name, part in prepared.parts.items()}}
     (OUT / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")

@@ -39,7 +39,8 @@ def _column(values: "pd.Series[Any]", column: Column) -> dict[str, Any]:
     if column.type in ("number", "boolean") and len(present):
         entry["mean"], entry["std"] = rounded(present.mean()), rounded(present.std(ddof=0))
         entry["min"], entry["max"] = float(present.min()), float(present.max())
-        entry["quantiles"] = {f"{share:g}": rounded(present.quantile(share)) for share in QUANTILES}
+        quantiles = zip(QUANTILES, present.quantile(list(QUANTILES)), strict=True)
+        entry["quantiles"] = {f"{share:g}": rounded(value) for share, value in quantiles}
     if column.type == "date" and len(present):
         entry["first"], entry["last"] = present.min().isoformat(), present.max().isoformat()
     if column.type == "category":

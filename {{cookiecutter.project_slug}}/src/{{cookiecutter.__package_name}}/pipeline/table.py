@@ -8,7 +8,7 @@ header is not counted.
 import os
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import ProjectError
-from . import looks, values
+from . import looks, threads, values
 from .config import ColumnType, Data, nearest
 from .csv_file import read_csv
 from .parquet_file import joined, read_parquet
@@ -160,8 +160,8 @@ def read(data: Data, conf_file: str) -> Table:
         raise ProjectError(f"{data.path} holds no rows", "there is nothing to train on", f"put rows into {files[0]}")
     _known_columns(data, columns, conf_file)
     reading = _Reading(data, conf_file, origins, missing, notes)
-    raw, typed, types = {}, {}, {}
-    for name in columns:
+
+    def column_of(name: str) -> tuple[pa.ChunkedArray, pa.Array, str, list[str]]:
         one = joined([part[name] for part in parts])
         if one is None:
             kinds = [f"{file}: {part.schema.field(name).type}" for file, part in zip(files, parts, strict=True)]
@@ -172,14 +172,18 @@ def read(data: Data, conf_file: str) -> Table:
                 "write the files with the same types",
             )
         column, is_wide = one
-        raw[name] = column
-        if name in untyped and name not in quoted:
-            raw[name] = pa.chunked_array([chunk for part in raw_parts for chunk in part[name].chunks], pa.string())
-        typed[name], types[name] = (
-            _from_text(column.combine_chunks(), name, reading)
-            if name in untyped
-            else _from_parquet(column, name, is_wide, reading)
-        )
+        own = replace(reading, notes=[])
+        if name not in untyped:
+            return column, *_from_parquet(column, name, is_wide, own), own.notes
+        as_written = column
+        if name not in quoted:
+            as_written = pa.chunked_array([chunk for part in raw_parts for chunk in part[name].chunks], pa.string())
+        return as_written, *_from_text(column.combine_chunks(), name, own), own.notes
+
+    raw, typed, types = {}, {}, {}
+    for name, (as_written, array, kind, said) in zip(columns, threads.each(column_of, columns), strict=True):
+        raw[name], typed[name], types[name] = as_written, array, kind
+        notes.extend(said)
     return Table(pa.table(typed), types, origins, pa.table(raw), frozenset(quoted), frozenset(untyped), tuple(notes))
 
 

@@ -18,6 +18,8 @@ CODE = r"^[+-]?(0[0-9]+|[0-9]{16,})$"
 ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?)?$"
 #: Resolution of dates: fine enough for any log, wide enough for the years 1 to 9999.
 TIMESTAMP = pa.timestamp("us")
+#: Shorter numbers without an exponent are in the range of a float.
+LONG_BYTES = 300
 #: Up to here a float holds every whole number.
 MOST_EXACT = 2**53
 #: The first and the last moment of these years, in microseconds from 1970.
@@ -71,7 +73,8 @@ def _is_number(text: pa.Array, decimal: str) -> pa.Array:
     point = re.escape(decimal)
     looks = pc.match_substring_regex(text, rf"^[+-]?([0-9]+{point}?[0-9]*|{point}[0-9]+)([eE][+-]?[0-9]+)?$")
     # Only an exponent or hundreds of digits can exceed the range; then 1e400 would be read as infinite.
-    if not pc.any(pc.match_substring_regex(text, "[eE]|[0-9]{300,}")).as_py():
+    is_long = (pc.max(pc.binary_length(text)).as_py() or 0) >= LONG_BYTES
+    if not is_long and not any(pc.any(pc.match_substring(text, mark)).as_py() for mark in "eE"):
         return looks
     numbers = _as_numbers(pc.if_else(looks, text, pa.scalar(None, pa.string())), decimal)
     return pc.and_(looks, pc.fill_null(pc.is_finite(numbers), True))
@@ -80,7 +83,9 @@ def _is_number(text: pa.Array, decimal: str) -> pa.Array:
 def _as_numbers(text: pa.Array, decimal: str) -> pa.Array:
     """Convert texts that look like numbers."""
     text = pc.replace_substring(text, decimal, ".") if decimal != "." else text
-    return pc.replace_substring_regex(text, r"^\+", "").cast(pa.float64())
+    if pc.any(pc.starts_with(text, "+")).as_py():
+        text = pc.replace_substring_regex(text, r"^\+", "")
+    return text.cast(pa.float64())
 
 
 def _is_date(text: pa.Array, date_format: str | None) -> pa.Array:
