@@ -93,7 +93,7 @@ FAULTS = {
     ),
     "an edit in conf/ that nobody composed": (
         replace("conf/compute/default.yaml", "seed: 42", "seed: 7"),
-        ("compute.seed is 42, conf/ says 7", "dvc repro --force compose", "compose trains nothing"),
+        ("compute.seed is 42, conf/ says 7", "dvc repro --force compose", "compose alone trains nothing"),
         None,
     ),
     "a metric that no run measured": (
@@ -241,11 +241,11 @@ def test_the_tools_are_found_in_the_project_s_own_environment_and_in_a_git_workt
     run("git", "worktree", "add", "--quiet", tree, "-b", "side", cwd=trained)
     write("src/penguins/x.py", "import os\n")(tree, run)
     # The code that looks is this worktree's, not that of the clone that the package was installed from.
-    replace("src/penguins/hooks.py", "What a commit must not hold", "What no commit may hold")(tree, run)
+    replace("src/penguins/hooks.py", "whoever reads the repository, now", "everybody who reads it, now")(tree, run)
     write("x.txt", f"ghp_{made_up(36)}\n")(tree, run)
     said = commit(run, tree, fails=True, **BARE)
     assert "F401" in said
-    assert "What no commit may hold" in said
+    assert "everybody who reads it" in said
     for file in ("src/penguins/x.py", "x.txt"):
         (tree / file).unlink()
     commit(run, tree, **BARE)

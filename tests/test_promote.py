@@ -125,7 +125,7 @@ def test_a_version_that_is_busy_is_not_passed_over(team):
     before = team.tags()
     with FileLock(team.project / ".dvc" / "tmp" / "model-release-v1.1.0.lock"):
         said = team.model("rollback", "--reason", "x", fails=True).output
-    assert "another model command is running" in said
+    assert "another model command is at work" in said
     assert 'model rollback --stage prod --to v1.0.0 --reason "why"' in said
     assert team.tags() == before
     team.model("rollback", "--reason", "x")

@@ -93,7 +93,7 @@ def test_a_pruned_version_stays_in_the_history_and_is_never_chosen_again(team):
     assert '"sha256"' in team.model("show", "v1.0.0", "--json").stdout
     assert "v1.0.0: pruned" in team.model("verify", "v1.0.0").stdout
     # v1.1.0 was judged against v1.0.0, which cannot be asked any more.
-    assert "which it compares with, was pruned" in team.model("verify", "v1.1.0").stdout
+    assert "was judged against, was pruned" in team.model("verify", "v1.1.0").stdout
     refused = team.model("rollback", "--reason", "bad", fails=True).stderr
     assert "nothing good was live in prod before v1.1.0: v1.0.0 was pruned" in refused
     assert "v1.0.0 was pruned: Test" in team.model("checkout", "v1.0.0", fails=True).stderr

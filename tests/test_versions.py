@@ -284,7 +284,7 @@ def test_what_is_not_here_or_of_another_commit_is_brought_not_made(team):
     team.dvc("checkout")
     team.git("switch", "--quiet", "--detach", "penguins@v1.0.0")
     said = team.model("status").output
-    assert re.search(r"or from another commit: .*model.*\n +fix: dvc checkout\n", said), said
+    assert re.search(r"holds another commit's: .*model.*\n +fix: dvc checkout\n", said), said
     # All of it is in the cache, so nothing is lost by going on.
     team.model("checkout", "v1.1.0")
     assert "up to date" in team.dvc("status")

@@ -1,0 +1,1 @@
+"""Tags, versions, records and events: what git says of them."""

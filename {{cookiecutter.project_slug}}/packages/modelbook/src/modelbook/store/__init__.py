@@ -1,0 +1,1 @@
+"""The doors to git and DVC."""

@@ -1,0 +1,1 @@
+"""What commands share: the project, release directories, environments, checks."""

@@ -1,1 +1,0 @@
-"""What makes the model (pipeline), and what names and moves its versions (versions)."""
