@@ -156,7 +156,7 @@ def _users_of_missing_key(message: str, conf: Path) -> str:
 
 def check(composed: Composed) -> config.Config:
     """Check composed values against the schema, the file names and the estimator's signature."""
-    parsed = config.parse(composed.values, composed.files)
+    parsed = config.parse(composed.values, composed.files, config.schema(config.named_class()))
     for file in composed.files:
         block = composed.values.get(file.parent.name)
         if isinstance(block, dict) and block.get("name") not in (None, file.stem):

@@ -11,9 +11,6 @@ DIGITS = 6
 #: The smallest probability that the log loss takes the logarithm of (as in scikit-learn, for float64).
 EPSILON = float(np.finfo(np.float64).eps)
 
-#: Metrics for which smaller is better.
-LOSSES = frozenset({"log_loss", "rmse", "mae"})
-
 
 @dataclass(frozen=True)
 class Classification:

@@ -2,7 +2,6 @@
 
 import os
 import time
-import traceback
 import warnings
 from hashlib import md5
 from pathlib import Path
@@ -12,6 +11,7 @@ from ..errors import ProjectError, counted
 from ..settings import Compute, Config, Rules
 from . import inputs
 from .compute import pinned
+from .own import line_of
 from .tables import Rows
 
 FOLDER = Path("model")
@@ -111,26 +111,16 @@ def _fit(model: Any, rows: Any, answers: Any, settings: Config | Rules) -> Any:
             if _trial(model, *few, settings.compute) is None and _trial(numbered, *few, settings.compute) is not None:
                 print(f"{name} takes no text as class labels: they are numbered for it, and named in what it answers")
                 return _fit(numbered, rows, answers, settings)
-        own = _own_line(error)
+        line = line_of(error)
         where = "its arguments"
         if isinstance(settings, Config):
             group = "model" if last is model or _trial(model[:-1], *few, settings.compute) is not None else "features"
             where = f"conf/{group}/{getattr(settings, group).name}.yaml"
         raise ProjectError(
-            f"{name} refuses to fit: {_words(error)}" + (f" ({own})" if own else ""),
+            f"{name} refuses to fit: {_words(error)}" + (f" ({line})" if line else ""),
             "an argument has a value that it does not take, or it cannot handle this table",
-            f"correct {where}" + (f", or the code at {own}" if own else ""),
+            f"correct {where}" + (f", or the code at {line}" if line else ""),
         ) from error
-
-
-def _own_line(error: Exception) -> str | None:
-    """Return the last line of the team's own code that an error passed, or None."""
-    tool, found = Path(__file__).parents[1], None
-    for frame in traceback.extract_tb(error.__traceback__):
-        file = Path(frame.filename)
-        if file.is_relative_to(Path.cwd()) and tool not in file.parents and "site-packages" not in file.parts:
-            found = f"{file.relative_to(Path.cwd())}, line {frame.lineno}"
-    return found
 
 
 def _is_foreign(estimator: Any) -> bool:

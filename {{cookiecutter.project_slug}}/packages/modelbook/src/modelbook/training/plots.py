@@ -161,7 +161,7 @@ def _plain(label: str) -> str:
 
 
 def _draw_confusion(confusion: Floats, labels: list[str], path: Path) -> None:
-    figure, axes = _figure("Confusion matrix (rows of the test set)", "predicted", "actual")
+    figure, axes = new("Confusion matrix (rows of the test set)", "predicted", "actual")
     rows = confusion.sum(axis=1, keepdims=True)
     share = np.divide(confusion, rows, out=np.zeros_like(confusion), where=rows > 0)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -178,26 +178,26 @@ def _draw_confusion(confusion: Floats, labels: list[str], path: Path) -> None:
                 va="center",
                 color="white" if share[i, j] > 0.5 else "black",
             )
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_curves(
     curves: dict[str, Floats], title: str, x: str, y: str, path: Path, *, diagonal: bool = False, marker: str = ""
 ) -> None:
-    figure, axes = _figure(title, x, y)
+    figure, axes = new(title, x, y)
     if diagonal:
         axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
     for label, points in list(curves.items())[:20]:
         axes.plot(points[:, 0], points[:, 1], label=_plain(label), marker=marker, markersize=4)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.legend(loc="best", fontsize="small")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_cloud(
     x_values: Floats, y_values: Floats, title: str, x: str, y: str, path: Path, *, diagonal: bool = False
 ) -> None:
-    figure, axes = _figure(title, x, y)
+    figure, axes = new(title, x, y)
     axes.scatter(x_values, y_values, s=9, alpha=0.6, linewidths=0)
     if diagonal:
         axes.axline(
@@ -205,4 +205,4 @@ def _draw_cloud(
         )
     else:
         axes.axhline(0, color="grey", linewidth=0.8, linestyle="--")
-    _save(figure, path)
+    save(figure, path)
