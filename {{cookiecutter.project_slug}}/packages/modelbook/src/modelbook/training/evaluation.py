@@ -220,6 +220,11 @@ def every_column(files: Iterable[Path], names: list[str] | None = None) -> pa.Ta
     return pa.table(columns_of)
 
 
+def _files(prepared: Path, part: str) -> tuple[Path, Path]:
+    """Return the files that hold the columns of a part: those that the model sees, and the others."""
+    return prepared / f"{part}.parquet", prepared / "left_out" / f"{part}.parquet"
+
+
 def headline(results: dict[str, dict[str, Any]], primary: str) -> dict[str, Any]:
     """Return the few numbers that `dvc exp show` compares.
 
@@ -249,11 +254,25 @@ class Evaluation:
         Predictions beside the truth, for the test rows.
     metric : str
         The primary one.
+    folder : Path
+        Where the prepared rows lie.
     """
 
     results: dict[str, dict[str, Any]]
     scores: Classification | Regression
     metric: str
+    folder: Path
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The test rows: every column and the truth, then `predicted`, and of a classifier `probability: CLASS`.
+
+        Columns that the model does not see are there, too. One that has a name
+        of these gets ` (raw)` behind it.
+        """
+        columns_of = every_column(_files(self.folder, "test"))
+        beside = dict(zip(columns_of.column_names, columns_of.columns, strict=True))
+        return predictions.table(answered(self.scores), beside).to_pandas()
 
 
 def judge(settings: config.Config | config.Rules, folder: str | Path = PREPARED) -> Evaluation:
@@ -275,7 +294,7 @@ def judge(settings: config.Config | config.Rules, folder: str | Path = PREPARED)
     ids = settings.data.id if isinstance(settings, config.Config) else ()
     parts = ["test", *(part for part in rows if part not in ("test", "train"))]
     scores, results = _judge(parts, Path(folder), settings.task, settings.compute, ids)
-    return Evaluation(results, scores, settings.task.metric)
+    return Evaluation(results, scores, settings.task.metric, Path(folder))
 
 
 def _judge(
@@ -307,13 +326,13 @@ def _judge(
     own = own_metrics.load(task)
     results, judged = {}, {}
     for part in parts:
-        path = prepared / f"{part}.parquet"
+        path, _ = _files(prepared, part)
         table = columns.prepared(pd.read_parquet(path), table_columns)
         columns.validate(table, table_columns, str(path), described["output"].get("classes"))
         with pinned(compute):
             judged[part] = score(model, table, table_columns)
         dummy = baseline(described, judged[part])
-        rows = every_column((path, prepared / "left_out" / path.name))
+        rows = every_column(_files(prepared, part))
         with pinned(compute):  # a metric of the project's own may count in threads, or draw
             results[part] = figures(judged[part], dummy, rows, task, compute.seed, own)
         for metric in own:

@@ -1,4 +1,7 @@
-"""Plots of the test rows: as data for `dvc plots`, and drawn as images."""
+"""Plots of the test rows: as data for `dvc plots`, and drawn as images.
+
+`new` and `save` are for plots of a project's own, too.
+"""
 
 import csv
 from collections.abc import Iterable
@@ -140,7 +143,24 @@ def _table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]])
         writer.writerows(rows)
 
 
-def _figure(title: str, x: str, y: str) -> tuple[Any, Any]:
+def new(title: str, x: str, y: str) -> tuple[Any, Any]:
+    """Return an empty figure and its axes, in the size of the other plots.
+
+    Parameters
+    ----------
+    title, x, y : str
+        What stands above it, and along its axes.
+
+    Returns
+    -------
+    (matplotlib.figure.Figure, matplotlib.axes.Axes)
+
+    Examples
+    --------
+    >>> figure, axes = new("Errors", "predicted", "error")
+    >>> _ = axes.plot([0, 1], [0.2, 0.1])
+    >>> save(figure, "plots/images/errors.png")  # doctest: +SKIP
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")
@@ -149,9 +169,18 @@ def _figure(title: str, x: str, y: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: str | Path) -> None:
+    """Write a figure as PNG; the same picture is the same bytes.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or path
+        A file below `plots/`, which DVC keeps.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     # Without the entry that names matplotlib's version, the bytes depend on the picture alone.
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
 def _plain(label: str) -> str:
