@@ -44,7 +44,10 @@ class OwnMetric:
         return float("nan") if given is None else self._number(self.function(*given, **self.asks.arguments))
 
     def _probabilities(self, scores: Classification) -> tuple[NDArray[Any], NDArray[Any]] | None:
-        """Return the truth as 0 and 1, and the probabilities: of one class, or one column for each."""
+        """Return the truth as 0 and 1, and the probabilities: of one class, or one column for each.
+
+        None: there is nothing to measure, no probabilities or no row of that class.
+        """
         positive, labels = self.asks.positive, scores.labels
         if positive is not None and positive not in labels:
             raise ProjectError(
@@ -57,7 +60,9 @@ class OwnMetric:
         if positive is None and len(labels) != 2:
             return np.eye(len(labels), dtype=np.intp)[scores.truth], scores.probabilities.copy()
         k = 1 if positive is None else labels.index(positive)
-        return (scores.truth == k).astype(np.intp), scores.probabilities[:, k].copy()
+        truth = (scores.truth == k).astype(np.intp)
+        # scikit-learn calls an average precision without a row to find 0; a slice would look as bad as can be.
+        return (truth, scores.probabilities[:, k].copy()) if truth.any() else None
 
     def _number(self, answer: Any) -> float:
         if isinstance(answer, np.ndarray) and answer.shape == ():
@@ -80,7 +85,8 @@ class OwnMetric:
         lacks = isinstance(scores, Classification) and scores.probabilities is None
         if value is None and not (lacks and self.asks.takes == "probabilities"):
             raise ProjectError(
-                f"{self.function.path} returns NaN for the {rows}",
+                f"{self.function.path} gives no value for the {rows}: it returns NaN, or no row is of the class that "
+                "`positive` names",
                 f"no model can be judged by a metric {self.name} without a value",
                 f"correct {self.function.path}, or take {self._place} out",
             )
