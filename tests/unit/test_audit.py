@@ -65,6 +65,7 @@ def project(tmp_path, monkeypatch):
     return workspace.project.Project(tmp_path, "m", "model"), git
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "message",
     [
@@ -105,6 +106,7 @@ def test_a_tag_with_any_message_is_told_and_stops_nothing(project, message):
     assert commands.audit.csv(list(told.values()))
 
 
+@pytest.mark.real
 def test_a_key_that_cannot_sign_makes_no_tag(project, refused):
     here, git = project
     git("config", "gpg.format", "ssh")

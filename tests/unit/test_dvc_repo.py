@@ -213,7 +213,7 @@ def test_what_is_out_of_date_and_what_is_saved_nowhere(root):
 def test_another_dvc_command_that_never_ends_is_not_waited_for_for_ever(root, monkeypatch, refused):
     from dvc.repo import Repo
 
-    monkeypatch.setattr("WAIT_SECONDS", 0)
+    monkeypatch.setattr(dvc_repo, "WAIT_SECONDS", 0)
     monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0.1)
     with Repo(str(root)).lock:
         for ask in (dvc_repo.stale, lambda folder: dvc_repo.run(folder, "checkout")):

@@ -19,6 +19,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 
 KINDS = {"classification": "Classifier", "regression": "Regressor"}
+of_classes = pytest.mark.parametrize("task", ["classification"], indirect=True)
 
 
 class Strict(LogisticRegression):
@@ -137,12 +138,11 @@ def first_tried(task):
     return found
 
 
-@pytest.mark.parametrize("name", sorted(first_tried("classification")))
-def test_it_trains_as_it_is_and_gives_the_same_bytes_twice(params, train, table, columns, name):
-    estimator = first_tried(params.task.name).get(name)
-    if estimator is None:
-        pytest.skip("for classification")
-    rows = table
+@pytest.mark.parametrize(
+    ("task", "name"), [(task, name) for task in KINDS for name in sorted(first_tried(task))], indirect=["task"]
+)
+def test_it_trains_as_it_is_and_gives_the_same_bytes_twice(task, train, table, columns, name):
+    estimator, rows = first_tried(task)[name], table
     if name == "threshold":  # for two classes
         rows = table.assign(answer=table["answer"].where(table["answer"] != "medium", "small"))
     first, second = (training.model_file.to_bytes(train(estimator, rows=rows)) for _ in range(2))
@@ -175,11 +175,10 @@ def test_what_lies_between_the_fields_of_an_array_is_no_part_of_the_bytes():
 # --- labels ---
 
 
+@of_classes
 def test_classes_are_numbered_for_an_estimator_that_takes_no_text_wherever_it_stands(
-    params, train, table, columns, tmp_path, capsys
+    train, table, columns, tmp_path, capsys
 ):
-    if params.task.name != "classification":
-        pytest.skip("for classification")
     (tmp_path / "trusted_types.txt").write_text(f"# mine\n{__name__}.Strict  # read by me\n", encoding="utf-8")
     strict = target(f"{__name__}.Strict", max_iter=500)
     search = target("sklearn.model_selection.GridSearchCV", estimator=strict, param_grid={"C": [0.5, 1.0]}, cv=2)
@@ -235,10 +234,9 @@ def test_what_cannot_be_used_is_refused_before_training(params, train, refused):
         )
 
 
+@of_classes
 @pytest.mark.parametrize("what", ["stranger", "lambda"])
-def test_what_cannot_be_kept_is_refused_after_a_few_rows(params, train, tmp_path, refused, what):
-    if params.task.name != "classification":
-        pytest.skip("for classification")
+def test_what_cannot_be_kept_is_refused_after_a_few_rows(train, tmp_path, refused, what):
     (tmp_path / "trusted_types.txt").write_text(f"{__name__}.Restless\n", encoding="utf-8")
     Restless.most_rows = 0
     words = {"stranger": f"nobody has reviewed: {__name__}.Bare", "lambda": "cannot be saved: .*lambda.*`def`"}
@@ -247,9 +245,8 @@ def test_what_cannot_be_kept_is_refused_after_a_few_rows(params, train, tmp_path
     assert Restless.most_rows == 200
 
 
-def test_an_estimator_that_cannot_give_the_same_bytes_is_told_when_it_trains(params, train, tmp_path, capsys):
-    if params.task.name != "classification":
-        pytest.skip("for classification")
+@of_classes
+def test_an_estimator_that_cannot_give_the_same_bytes_is_told_when_it_trains(train, tmp_path, capsys):
     (tmp_path / "trusted_types.txt").write_text(f"{__name__}.Restless\n", encoding="utf-8")
     train(target(f"{__name__}.Restless"))
     assert "do not give the same bytes" in capsys.readouterr().out

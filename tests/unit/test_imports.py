@@ -44,6 +44,7 @@ def test_imports_that_need_not_happen_are_left_to_the_run():
         assert found("pen/a.py", text) == []
 
 
+@pytest.mark.real
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edges=st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5)).filter(lambda e: e[0] < e[1]), max_size=8))
 def test_what_python_loads_is_what_the_imports_lead_to(tmp_path_factory, edges):
@@ -98,6 +99,7 @@ def committed(tmp_path):
     return commit
 
 
+@pytest.mark.real
 def test_the_code_of_a_folder_is_what_ran_or_there_is_no_record_of_it(committed, refused):
     one = committed(run="from lib import a", lib__a="x = 1", lib__c="")
     assert committed(lib__a="x = 2") != one
@@ -107,6 +109,7 @@ def test_the_code_of_a_folder_is_what_ran_or_there_is_no_record_of_it(committed,
         committed(lib__a="x = 2", run="import lib", repro=False)
 
 
+@pytest.mark.real
 def test_code_that_is_imported_and_is_no_dep_keeps_a_version_from_its_record(committed, refused):
     with refused("other.py, which lib/a.py imports, is no dep of the stage one", "add `- other.py` to the deps of one"):
         committed(run="from lib import a", lib__a="import other", other="y = 1")

@@ -18,8 +18,10 @@ def prepare(tmp_path):
         folder.mkdir(exist_ok=True)
         (folder / "0.csv").write_text(text, encoding="utf-8")
         metric = "accuracy" if task == "classification" else "rmse"
+        data = Data(**{**BASE, "path": str(folder), **settings})
         return training.prepare.prepare(
-            Data(**{**BASE, "path": str(folder), **settings}),
+            training.tables.raw(data),
+            data,
             Task(name=task, metric=metric, slices=[], bootstrap=BOOTSTRAP),
             Split(**ROW),
         )

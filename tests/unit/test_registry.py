@@ -43,6 +43,7 @@ def move(run, stage, counter, target, kind="promote", source=None, at=NOW, name=
     run("tag", "-a", f"{name}#{stage}#{counter}", f"{name}@{target}" + "^{commit}", "-m", message, at=at)
 
 
+@pytest.mark.real
 def test_what_is_live_goes_by_the_counter_not_by_the_clock(repository):
     git, run = repository
     for number in ("v1.0.0", "v1.1.0", "v2.0.0"):
@@ -63,6 +64,7 @@ def test_what_is_live_goes_by_the_counter_not_by_the_clock(repository):
     assert [entry.version for entry in lines] == ["v1.0.0", "v1.1.0", "v1.0.0"], "newest first, whatever the clock said"
 
 
+@pytest.mark.real
 def test_a_forced_promotion_ends_a_quarantine_and_only_in_its_stage(repository):
     git, run = repository
     release(run, "v1.0.0")
@@ -75,6 +77,7 @@ def test_a_forced_promotion_ends_a_quarantine_and_only_in_its_stage(repository):
     assert not registry.registry.read(git, "m").quarantined_by("v1.1.0")
 
 
+@pytest.mark.real
 def test_tags_of_other_hands_count_or_are_named(repository):
     git, run = repository
     release(run, "v1.0.0")
@@ -100,6 +103,7 @@ def test_tags_of_other_hands_count_or_are_named(repository):
     assert {tag.name for tag in known.odd} == {"m@v9.0.0", "m@v8.0.0", "m#prod#x"}
 
 
+@pytest.mark.real
 def test_an_event_that_lies_about_its_version_is_read_by_its_commit(repository):
     git, run = repository
     release(run, "v1.0.0")
@@ -108,6 +112,7 @@ def test_an_event_that_lies_about_its_version_is_read_by_its_commit(repository):
     assert registry.registry.read(git, "m").live("prod") == "v1.0.0"
 
 
+@pytest.mark.real
 def test_an_unknown_version_is_refused_with_the_known_ones(repository, refused):
     git, run = repository
     with refused("no version v1.0.0", "nothing has been released", "model release"):
@@ -148,6 +153,7 @@ def test_a_dvc_yaml_without_a_model_is_refused(refused, tmp_path):
             registry.registry.artifact(tmp_path)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("checks", ["null", "5", "[" * 5000, '{"a": 1}'])
 def test_a_message_of_any_kind_stops_nothing(repository, checks):
     git, run = repository
@@ -160,6 +166,7 @@ def test_a_message_of_any_kind_stops_nothing(repository, checks):
     assert said is None or said.checks == ()
 
 
+@pytest.mark.real
 def test_a_message_forges_no_other_tag(repository):
     git, run = repository
     release(run, "v1.0.0")
@@ -172,6 +179,7 @@ def test_a_message_forges_no_other_tag(repository):
     assert {event.by for event in known.events["prod"]} == {"Ann <ann@example.com>"}
 
 
+@pytest.mark.real
 def test_a_name_that_is_no_utf8_is_shown_and_can_release(repository):
     git, run = repository
     release(run, "v1.0.0")
@@ -223,6 +231,7 @@ def burning(repository, monkeypatch):
     return roll_back
 
 
+@pytest.mark.real
 def test_a_roll_back_says_what_callers_may_meet_and_the_tag_keeps_it(burning, repository):
     done = burning(warning="WARNING: it needs a column")
     assert (done.target, done.notes) == ("v2.0.0", ("WARNING: it needs a column",))
@@ -231,12 +240,14 @@ def test_a_roll_back_says_what_callers_may_meet_and_the_tag_keeps_it(burning, re
     assert (said.checks, said.notes, said.move.forced) == (("proven",), ("WARNING: it needs a column",), False)
 
 
+@pytest.mark.real
 def test_a_version_whose_tag_is_gone_stops_no_roll_back(burning, repository):
     _, run = repository
     run("tag", "-d", "m@v2.0.0")
     assert burning().target == "v1.0.0"
 
 
+@pytest.mark.real
 def test_what_is_away_is_not_passed_over_and_the_fix_names_another(burning, refused):
     away = commands.promote.UnavailableError("no index", "why", "reconnect")
     with refused("no index", "reconnect", "--stage prod --to v1.0.0 --reason"):
@@ -245,6 +256,7 @@ def test_what_is_away_is_not_passed_over_and_the_fix_names_another(burning, refu
         burning({"v1.0.0": away}, to="v1.0.0")
 
 
+@pytest.mark.real
 def test_where_no_version_comes_back_each_is_named_with_its_fault(burning, refused):
     lost, broken = (commands.promote.ProjectError(what, "why", "fix") for what in ("it is lost", "it is broken"))
     with refused("it is broken", "v2.0.0 was passed over: it is lost"):
