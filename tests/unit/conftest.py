@@ -59,24 +59,35 @@ def task(request):
 
 
 @pytest.fixture(scope="session")
-def generated(task, tmp_path_factory, worker_id):
-    """Return the root of a project for the task, to be read only; made once for all workers."""
-    folder = tmp_path_factory.getbasetemp()
-    folder = (folder if worker_id == "master" else folder.parent) / f"generated-{task}"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            folder.mkdir()
-            settings = folder / "settings.yaml"
-            settings.write_text(f"replay_dir: '{folder}'\ncookiecutters_dir: '{folder}'\n", encoding="utf-8")
-            cookiecutter(
-                str(TEMPLATE),
-                no_input=True,
-                extra_context={"task": task},
-                output_dir=str(folder),
-                config_file=str(settings),
-                accept_hooks=False,
-            )
-    return folder / "penguins"
+def project_of(tmp_path_factory, worker_id):
+    """Return a function that gives the root of a project for a task, to be read only; made once for all workers."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared if worker_id == "master" else shared.parent
+
+    def project(task):
+        folder = shared / f"generated-{task}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                folder.mkdir()
+                settings = folder / "settings.yaml"
+                settings.write_text(f"replay_dir: '{folder}'\ncookiecutters_dir: '{folder}'\n", encoding="utf-8")
+                cookiecutter(
+                    str(TEMPLATE),
+                    no_input=True,
+                    extra_context={"task": task},
+                    output_dir=str(folder),
+                    config_file=str(settings),
+                    accept_hooks=False,
+                )
+        return folder / "penguins"
+
+    return project
+
+
+@pytest.fixture(scope="session")
+def generated(project_of, task):
+    """Return the root of a project for each task in turn."""
+    return project_of(task)
 
 
 @pytest.fixture(scope="session")

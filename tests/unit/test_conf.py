@@ -1,5 +1,6 @@
 """conf/ composes, every choice in it is valid, and mistakes are named."""
 
+import re
 import shutil
 
 import pytest
@@ -24,9 +25,9 @@ def test_every_option_is_valid(generated, task, refused, group, option):
 
 
 @pytest.fixture
-def conf(generated, tmp_path):
-    shutil.copytree(generated / "conf", tmp_path / "conf")
-    return tmp_path / "conf"
+def conf(project_of, tmp_path):
+    """Return a copy of a conf/ to write into."""
+    return shutil.copytree(project_of("classification") / "conf", tmp_path / "conf")
 
 
 def check(conf):
@@ -41,7 +42,8 @@ def edit(file, old, new):
 
 def chosen(conf, group):
     """Return the file of the group that conf/ chooses."""
-    return next(file for file in training.compose.compose(conf).files if file.parent.name == group)
+    choice = re.search(rf"- {group}: (\w+)", (conf / "config.yaml").read_text(encoding="utf-8"))[1]
+    return conf / group / f"{choice}.yaml"
 
 
 def test_an_unknown_key_is_named_with_its_file_and_the_nearest_key(conf, refused):

@@ -55,15 +55,16 @@ def test_a_word_with_one_meaning_is_taken(tmp_path, word):
 
 
 @pytest.fixture
-def conf(generated, tmp_path):
-    shutil.copytree(generated / "conf", tmp_path / "conf")
-    return tmp_path / "conf"
+def conf(project_of, tmp_path):
+    """Return a copy of a conf/ to write into."""
+    return shutil.copytree(project_of("classification") / "conf", tmp_path / "conf")
 
 
-def test_the_text_of_conf_is_the_one_that_dvc_writes_where_all_read_it_alike(conf):
+def test_the_text_of_conf_is_the_one_that_dvc_writes_where_all_read_it_alike(generated):
     import hydra
     from omegaconf import OmegaConf
 
+    conf = generated / "conf"
     composed = training.compose.compose(conf)
     with hydra.initialize_config_dir(str(conf), version_base=None):
         config = hydra.compose("config")
