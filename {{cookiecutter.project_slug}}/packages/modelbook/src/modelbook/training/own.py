@@ -58,7 +58,9 @@ def function(path: str, place: str, arguments: dict[str, Any] | None = None) -> 
     found = imported(path, place, "it is called by the import path of a function")
     if not callable(found):
         raise ProjectError(
-            f"{place}: {path} is a {type(found).__name__}", "it is called", "name a function, by its import path"
+            f"{place}: {path} is no function, but of the type {type(found).__name__}",
+            "it is called with the rows",
+            "name a function, by its import path",
         )
     try:
         parameters = inspect.signature(found).parameters.values()

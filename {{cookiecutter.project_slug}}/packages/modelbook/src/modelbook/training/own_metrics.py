@@ -1,7 +1,7 @@
 """Metrics of the project's own: functions that conf/task/ names, measured and resampled beside those of the tool."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -34,35 +34,38 @@ class OwnMetric:
 
     def value(self, scores: Classification | Regression) -> float:
         """Return what the function makes of predictions; NaN where it has no value, or there are no probabilities."""
+        given = self.arguments(scores)
+        return float("nan") if given is None else self.of(*given)
+
+    def arguments(self, scores: Classification | Regression) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """Return truth and predictions as the function takes them; None if there are no probabilities."""
         if isinstance(scores, Regression):
-            given: tuple[NDArray[Any], NDArray[Any]] | None = (scores.truth.copy(), scores.predicted.copy())
-        elif self.asks.takes == "predictions":
-            labels = np.array(scores.labels)
-            given = (labels[scores.truth], labels[scores.predicted])
-        else:
-            given = self._probabilities(scores)
-        return float("nan") if given is None else self._number(self.function(*given, **self.asks.arguments))
-
-    def _probabilities(self, scores: Classification) -> tuple[NDArray[Any], NDArray[Any]] | None:
-        """Return the truth as 0 and 1, and the probabilities: of one class, or one column for each.
-
-        None: there is nothing to measure, no probabilities or no row of that class.
-        """
-        positive, labels = self.asks.positive, scores.labels
-        if positive is not None and positive not in labels:
+            return scores.truth, scores.predicted
+        labels = np.array(scores.labels)
+        if self.asks.takes == "predictions":
+            return labels[scores.truth], labels[scores.predicted]
+        positive = self.asks.positive
+        if positive is not None and positive not in scores.labels:
             raise ProjectError(
-                f"{self._place}: positive is {positive!r}, which is no class{config.nearest(positive, labels)}",
+                f"{self._place}: positive is {positive!r}, which is no class{config.nearest(positive, scores.labels)}",
                 "the metric is about the rows of that class",
                 "name a class of the target",
             )
         if scores.probabilities is None:
             return None
         if positive is None and len(labels) != 2:
-            return np.eye(len(labels), dtype=np.intp)[scores.truth], scores.probabilities.copy()
-        k = 1 if positive is None else labels.index(positive)
-        truth = (scores.truth == k).astype(np.intp)
+            return np.eye(len(labels), dtype=np.intp)[scores.truth], scores.probabilities
+        k = 1 if positive is None else scores.labels.index(positive)
+        return (scores.truth == k).astype(np.intp), scores.probabilities[:, k]
+
+    def of(self, truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+        """Call the function with rows of `arguments`; NaN where it has no value."""
+        is_of_a_class = self.asks.takes == "probabilities" and truth.ndim == 1
         # scikit-learn calls an average precision without a row to find 0; a slice would look as bad as can be.
-        return (truth, scores.probabilities[:, k].copy()) if truth.any() else None
+        if not len(truth) or (is_of_a_class and not truth.any()):
+            return float("nan")
+        # Copies: a function may write into what it gets.
+        return self._number(self.function(truth.copy(), predicted.copy(), **self.asks.arguments))
 
     def _number(self, answer: Any) -> float:
         if isinstance(answer, np.ndarray) and answer.shape == ():
@@ -140,18 +143,17 @@ def _resampled(
     n_rows: int,
     bootstrap: config.Bootstrap,
     seed: int,
-) -> list[Mapping[str, Floats]]:
+) -> list[dict[str, Floats]]:
     """Measure each resample of the rows themselves: nothing else is known of a function."""
     rows = resampling.Blocks(sides[0].n_rows, seed, most=sides[0].n_rows)
-    found = [{metric.name: np.full(bootstrap.resamples, np.nan) for metric in metrics} for _ in sides]
     draws = (times for some in rows.draws(n_rows, bootstrap, seed) for times in some)
+    given = [[metric.arguments(side) for metric in metrics] for side in sides]
+    found = [{metric.name: np.full(bootstrap.resamples, np.nan) for metric in metrics} for _ in sides]
     with warnings.catch_warnings(action="ignore"):  # what a function says of all rows, it would say of each resample
         for number, times in enumerate(draws):
-            chosen = np.repeat(np.arange(rows.n_rows), times.astype(np.intp))
-            if not len(chosen):
-                continue
-            for side, values in zip(sides, found, strict=True):
-                drawn = side.take(chosen)
-                for metric in metrics:
-                    values[metric.name][number] = metric.value(drawn)
-    return list(found)
+            drawn = np.repeat(np.arange(rows.n_rows), times.astype(np.intp))
+            for sides_arrays, values in zip(given, found, strict=True):
+                for metric, arrays in zip(metrics, sides_arrays, strict=True):
+                    if arrays is not None:
+                        values[metric.name][number] = metric.of(*(array[drawn] for array in arrays))
+    return found
