@@ -128,7 +128,7 @@ def test_numbers_of_every_kind_are_taken(team, three, answer):
 
 
 def test_a_function_that_fails_is_named_with_its_words_and_place(team, refused, three):
-    def fails(truth, predicted):
+    def fails(*_):
         raise IndexError("no such row")
 
     team.fails = fails
@@ -237,9 +237,7 @@ def test_a_slice_is_resampled_with_the_rows_around_it_and_both_sides_alike(team)
     generator = np.random.default_rng(1)
     truth = generator.normal(size=6)
     sides = [Regression(truth, truth + generator.normal(size=6)) for _ in range(2)]
-    for (_, samples), side in zip(
-        training.own_metrics.measured(sides, [own], 500, BOOTSTRAP, 5), sides, strict=True
-    ):
+    for (_, samples), side in zip(training.own_metrics.measured(sides, [own], 500, BOOTSTRAP, 5), sides, strict=True):
         np.testing.assert_allclose(samples["own"], samples["mae"])
         assert np.isnan(samples["own"]).any()  # now and then a resample has none of six rows
         assert side.n_rows == 6
