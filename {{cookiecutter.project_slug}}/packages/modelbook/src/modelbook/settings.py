@@ -500,11 +500,18 @@ def imported(path: str, where: str, why: str) -> Any:
     module, _, name = path.rpartition(".")
     try:
         there = importlib.util.find_spec(module) is not None
-    except ImportError:
+    except (ImportError, ValueError):
         there = False
     if not there:
         raise ProjectError(f"{where}: there is no module {module!r}", why, f"correct {path!r}, or write that module")
-    loaded = importlib.import_module(module)
+    try:
+        loaded = importlib.import_module(module)
+    except ImportError as error:
+        raise ProjectError(
+            f"{where}: {module} cannot be imported: {error}",
+            why,
+            "correct that import, or add its package: uv add PACKAGE (pip: add it to pyproject.toml, pip install -e .)",
+        ) from error
     if not hasattr(loaded, name):
         public = [known for known in vars(loaded) if not known.startswith("_")]
         raise ProjectError(f"{where}: {module} has no {name!r}{nearest(name, public)}", why, f"correct {path!r}")

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,8 +99,9 @@ class OwnMetric:
 def load(task: config.Task) -> list[OwnMetric]:
     """Import the functions of the metrics that a task declares."""
     found = []
+    block = f"conf/task/{task.name}.yaml: " if Path("conf/config.yaml").exists() else "params.yaml: task."
     for name, asks in task.metrics.items():
-        place = f"conf/task/{task.name}.yaml: metrics.{name}.function"
+        place = f"{block}metrics.{name}.function"
         found.append(OwnMetric(name, asks, own.function(asks.function, place, asks.arguments)))
     return found
 
