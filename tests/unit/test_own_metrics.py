@@ -127,12 +127,15 @@ def test_numbers_of_every_kind_are_taken(team, three, answer):
     assert load("birds.fine").value(three) == float(answer)
 
 
-def test_a_function_that_fails_is_named_with_its_words_and_place(team, refused, three):
+def test_a_function_that_fails_is_named_with_its_words_and_place(team, refused, three, project_of, monkeypatch):
     def fails(*_):
         raise IndexError("no such row")
 
     team.fails = fails
-    with refused("birds.fails fails: IndexError: no such row", r"conf/task/classification.yaml: metrics.own.function"):
+    with refused("birds.fails fails: IndexError: no such row", r"params.yaml: task.metrics.own.function names it"):
+        load("birds.fails").value(three)
+    monkeypatch.chdir(project_of("classification"))
+    with refused("birds.fails fails", r"conf/task/classification.yaml: metrics.own.function names it"):
         load("birds.fails").value(three)
 
 
