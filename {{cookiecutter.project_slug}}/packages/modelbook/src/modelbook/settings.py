@@ -237,22 +237,13 @@ class Fit(Strict):
         A column that counts the rows; `leave_out` in conf/data/ lists it.
     validation : list of str or None
         The arguments that take the validation rows: one for `[(X, y)]`, or two for `X` and `y`.
-    validation_weight : str or None
-        The argument that takes the weights of the validation rows.
     arguments : dict
         Others, as they are.
     """
 
     sample_weight: str | None = None
     validation: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1, max_length=2)] | None = None
-    validation_weight: str | None = None
     arguments: dict[str, Any] = {}
-
-    @model_validator(mode="after")
-    def _has_weights_to_pass_on(self) -> "Fit":
-        if self.validation_weight and not (self.validation and self.sample_weight):
-            raise ValueError("validation_weight needs both sample_weight and validation")
-        return self
 
 
 class Model(Strict):

@@ -143,8 +143,7 @@ def check_fit(built: Any, how: Fit, file: str) -> None:
             f"fit.sample_weight names the column {how.sample_weight!r}, which would change nothing",
             f"take `sample_weight` out of `fit` in {file} (in an experiment: of its -S), or choose another estimator",
         )
-    passed = [*(how.validation or []), *filter(None, [how.validation_weight]), *how.arguments]
-    for argument in passed:
+    for argument in [*(how.validation or []), *how.arguments]:
         if argument not in known:
             raise ProjectError(
                 f"{file}: the fit of {name} has no argument called {argument!r}{nearest(argument, known)}",

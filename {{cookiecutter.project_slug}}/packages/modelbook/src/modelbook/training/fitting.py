@@ -1,5 +1,6 @@
 """What a model is fitted to: the training rows, their weights, and the validation rows to stop by."""
 
+import inspect
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,9 @@ from .tables import Rows
 
 #: Rows on which a fit is tried: before it, of an estimator from elsewhere; after it failed, to find out why.
 TRIAL_ROWS = 200
+#: What takes the weights of the validation rows, where the training rows have some: in scikit-learn as they are,
+#: in LightGBM and XGBoost in a list.
+WEIGHTS, LISTS_OF_WEIGHTS = ("sample_weight_val",), ("eval_sample_weight", "sample_weight_eval_set")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,10 @@ class Fitting:
         train = self.train.few()
         return replace(self, train=train, validation=self.validation and self.validation.few().with_classes_of(train))
 
+    def of_the_steps_before(self) -> "Fitting":
+        """Return what the steps before the last one of a `Pipeline` are given: neither weights nor arguments."""
+        return Fitting(Examples(self.train.X, self.train.y), Fit())
+
     def fit(self, model: Any) -> Any:
         """Fit a model in place, and return it.
 
@@ -94,12 +102,17 @@ class Fitting:
 
         assert self.validation is not None
         assert self.how.validation is not None
-        y = numbered(self.validation.y, self.train.y) if isinstance(last, NumberedLabels) else self.validation.y
-        as_pairs = len(self.how.validation) == 1
-        values = [[(unseen, y)]] if as_pairs else [unseen, y]
-        found = dict(zip(self.how.validation, values, strict=True))
-        if self.how.validation_weight:
-            found[self.how.validation_weight] = [self.validation.weights] if as_pairs else self.validation.weights
+        y: Any = self.validation.y
+        inner = last
+        if isinstance(last, NumberedLabels):
+            y, inner = numbered(y, self.train.y), last.estimator
+        values = [[(unseen, y)]] if len(self.how.validation) == 1 else [unseen, y]
+        found: dict[str, Any] = dict(zip(self.how.validation, values, strict=True))
+        weights = self.validation.weights
+        if weights is not None:
+            takes = inspect.signature(inner.fit).parameters
+            found |= {name: weights for name in WEIGHTS if name in takes}
+            found |= {name: [weights] for name in LISTS_OF_WEIGHTS if name in takes}
         return found
 
 
@@ -119,16 +132,13 @@ def fitting(rows: Rows, settings: Config | Rules) -> Fitting:
     validation = None
     if how.validation:
         folder = rows.file.parent if rows.file else tables.PREPARED
-        validation = _examples(
-            tables.read("validation", folder), settings.model, is_weighed=bool(how.validation_weight)
-        )
+        validation = _examples(tables.read("validation", folder), settings.model)
     return Fitting(_examples(rows, settings.model), how, validation)
 
 
-def _examples(rows: Rows, model: Model, *, is_weighed: bool = True) -> Examples:
+def _examples(rows: Rows, model: Model) -> Examples:
     name = model.fit.sample_weight
-    weights = _weights(rows, name, f"conf/model/{model.name}.yaml") if name and is_weighed else None
-    return Examples(rows.X, rows.y, weights)
+    return Examples(rows.X, rows.y, _weights(rows, name, f"conf/model/{model.name}.yaml") if name else None)
 
 
 def _weights(rows: Rows, name: str, conf_file: str) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError, counted
-from ..settings import Compute, Config, Fit, Rules
+from ..settings import Compute, Config, Rules
 from . import fitting, inputs
 from .compute import pinned
 from .fitting import Fitting
@@ -114,8 +114,8 @@ def _fit(model: Any, given: Fitting, settings: Config | Rules) -> Any:
         own = _own_line(error)
         where = "its arguments"
         if isinstance(settings, Config):
-            before = None if last is model else Fitting(few.train, Fit())
-            blamed = before is None or _trial(model[:-1], before, settings.compute) is not None
+            before = few.of_the_steps_before()
+            blamed = last is model or _trial(model[:-1], before, settings.compute) is not None
             group = "model" if blamed else "features"
             where = f"conf/{group}/{getattr(settings, group).name}.yaml"
         raise ProjectError(
