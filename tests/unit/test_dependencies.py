@@ -17,7 +17,7 @@ LAYERS = [
     {"registry"},
     {"workspace"},
     {"commands"},
-    {"cli"},
+    {"cli", "testing"},
 ]
 MODULES = sorted(file for file in TOOL.rglob("*.py") if file != TOOL / "__init__.py")
 
