@@ -22,7 +22,7 @@ from typing import Any
 from .. import settings as config
 from ..errors import ProjectError
 from ..mappings import differences
-from . import environment, inputs, stage, yaml_text
+from . import environment, stage, yaml_text
 
 CONF = Path("conf")
 LOCK_FILE = Path("dvc.lock")
@@ -165,8 +165,7 @@ def check(composed: Composed) -> config.Config:
                 "the name says in params.yaml which file was chosen, so it must be the file's own",
                 f"write `name: {file.stem}` in {file}",
             )
-    with inputs.only_tried():  # params.yaml is the same whatever the code of an estimator says
-        check_estimator(parsed, composed.files)
+    check_estimator(parsed, composed.files)
     return parsed
 
 

@@ -146,7 +146,7 @@ def _weights(rows: Rows, name: str, conf_file: str) -> NDArray[np.float64]:
     column = rows.left_out(name)
     why = f"fit.sample_weight in {conf_file} names the column, and each row counts as much as its weight says"
     if pd.api.types.is_bool_dtype(column) or not (pd.api.types.is_numeric_dtype(column) or column.isna().all()):
-        example = column.dropna().iloc[0]
+        example = column.dropna().astype(object).iloc[0]
         raise ProjectError(
             f"the weights in the column {name!r} are not numbers, such as {example!r}",
             why,

@@ -74,8 +74,6 @@ class Seen:
         self.read: set[str] = set()
         self.said: set[str] = set()
         self.written: set[str] = set()
-        #: Modules that were only loaded to see whether they can be.
-        self.tried: set[str] = set()
         #: `check` will hold what was seen against dvc.yaml.
         self.is_checked = False
 
@@ -149,17 +147,6 @@ def reads(path: str | os.PathLike[str]) -> str:
     """
     seen.said.add(os.path.abspath(path))  # noqa: PTH100 (a link stays what it is called)
     return os.fspath(path)
-
-
-@contextlib.contextmanager
-def only_tried() -> Iterator[None]:
-    """Take no note of what a block loads and reads: it only finds out whether a later stage could do so."""
-    loaded, read = set(sys.modules), set(seen.read)
-    try:
-        yield
-    finally:
-        seen.tried |= set(sys.modules) - loaded
-        seen.read = read
 
 
 def expect_check() -> None:
@@ -292,8 +279,8 @@ def _root(file: Path) -> Path:
 
 
 def _loaded() -> Iterator[str]:
-    """Yield the file of each module that was imported to be run."""
-    for module in [module for name, module in sys.modules.items() if name not in seen.tried]:
+    """Yield the file of each module that was imported."""
+    for module in list(sys.modules.values()):
         file = getattr(module, "__dict__", {}).get("__file__")
         if isinstance(file, str):
             yield os.path.abspath(file)  # noqa: PTH100

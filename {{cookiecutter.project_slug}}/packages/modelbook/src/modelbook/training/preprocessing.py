@@ -264,6 +264,6 @@ def width(before: ColumnTransformer, X: pd.DataFrame, y: "pd.Series[Any]") -> tu
 
 def _one_hot_width(values: "pd.Series[Any]", encoder: OneHotEncoder) -> int:
     """Return how many columns `OneHotEncoder` makes of one: rare values share one."""
-    counts = values.fillna(MISSING).value_counts()
+    counts = values.astype(object).fillna(MISSING).value_counts()
     frequent = int((counts >= (encoder.min_frequency or 1)).sum())
     return min(frequent + (frequent < len(counts)), encoder.max_categories or len(counts))
