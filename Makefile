@@ -1,6 +1,7 @@
 # `make demo` and `make test` set up what they need. Python, git and make must be there; for the tests `make system`, too.
 PYTHON ?= python3
 VENV := .venv
+TOOL := {{cookiecutter.project_slug}}/packages/modelbook
 BIN := $(VENV)/bin
 # Tools of the system that tests start, and Debian's packages that have them. All else comes with `make setup`.
 TOOLS := rsync ssh-keygen
@@ -28,6 +29,8 @@ $(VENV)/ready: requirements-dev.txt
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet 'uv==$(UV_VERSION)'
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	@# The tool, as a project has it. (Not by uv: it would read the project's pyproject.toml, which is a template.)
+	@$(BIN)/python -m pip install --quiet --no-deps --editable '$(TOOL)'
 	@touch $@
 
 system: ## as root on Debian or Ubuntu: install the tools of the system that tests start, if they are missing

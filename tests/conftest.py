@@ -13,6 +13,8 @@ from filelock import FileLock
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+#: Where a project carries the tool. The tests share one environment, so the path says which copy runs.
+TOOL = "packages/modelbook/src"
 #: Longest that any one command of a test may take.
 TIMEOUT_SECONDS = 300
 
@@ -43,16 +45,9 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="session")
 def environment(home):
     """Return the variables of a fresh account that has only this test's tools."""
-    # What an installation of the project would put there.
-    command = home / "bin" / "model"
-    command.parent.mkdir()
-    command.write_text(
-        '#!/bin/sh\nexec python -m "$(cd src && echo */cli.py | cut -d/ -f1).cli" "$@"\n', encoding="utf-8"
-    )
-    command.chmod(0o755)
     return {
         "HOME": str(home),
-        "PATH": os.pathsep.join([str(command.parent), str(BIN), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(BIN), os.environ["PATH"]]),
         "LANG": "C.UTF-8",
         "GIT_CONFIG_NOSYSTEM": "1",
         "DVC_NO_ANALYTICS": "1",
@@ -74,7 +69,7 @@ def run(environment):
         done = subprocess.run(
             [str(word) for word in command],
             cwd=cwd,
-            env={**environment, "PYTHONPATH": str(Path(cwd) / "src"), **variables},
+            env={**environment, "PYTHONPATH": str(Path(cwd) / TOOL), **variables},
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -169,8 +164,7 @@ def lock_installed(run):
     """
 
     def writer(project):
-        package = next((project / "src").glob("*/cli.py")).parent.name
-        ask = f"import json; from {package}.pipeline import environment as e; print(json.dumps(e.installed_packages()))"
+        ask = "import json; from modelbook.training import environment as e; print(json.dumps(e.installed_packages()))"
         lock(project, json.loads(run("python", "-c", ask, cwd=project).stdout))
 
     return writer
@@ -289,7 +283,7 @@ def in_the_next_push(team, other, command):
         'rm "$0"',
         "unset $(git rev-parse --local-env-vars)",
         f"cd '{other}'",
-        f"PYTHONPATH=src {command} >&2",
+        f"PYTHONPATH={TOOL} {command} >&2",
     ]
     hook.write_text("\n".join(lines) + "\n", encoding="utf-8")
     hook.chmod(0o755)

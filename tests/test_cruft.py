@@ -6,10 +6,11 @@ import shutil
 import tomllib
 
 import pytest
-from conftest import TEMPLATE, Team, configure, copy, write_card
+from conftest import TEMPLATE, TOOL, Team, configure, copy, write_card
 
 PROJECT = "{{cookiecutter.project_slug}}"
-PACKAGE = PROJECT + "/src/{{cookiecutter.__package_name}}"
+PACKAGE = PROJECT + "/{{cookiecutter.__package_name}}"
+MODELBOOK = f"{TOOL}/modelbook"
 #: Changes of the next release in files that belong to a project: none of them may arrive.
 NOT_OURS = {
     "conf/gate/default.yaml": ("against: prod", "against: staging"),
@@ -72,24 +73,16 @@ def change(file, old, new):
 
 def next_release(source):
     """Make a change of each kind: code, a stage, a group of conf/, text, and what belongs to each project."""
-    project, package = source / PROJECT, source / PACKAGE
-    change(package / "pipeline" / "statistics.py", "QUANTILES = (", "QUANTILES = (0.01, ")
-    counts = 'import json\nfrom pathlib import Path\n\nfrom . import stage\n\n\ndef main() -> None:\n    """Count."""\n'
+    project, package, tool = source / PROJECT, source / PACKAGE, source / PROJECT / MODELBOOK
+    change(tool / "training" / "statistics.py", "QUANTILES = (", "QUANTILES = (0.01, ")
+    counts = "import json\nfrom pathlib import Path\n\nfrom modelbook import stage\n\n\n@stage\ndef counts(settings):\n"
     counts += '    rows = json.loads(Path("data/prepared/summary.json").read_text(encoding="utf-8"))["rows"]\n'
     counts += '    Path("counts.json").write_text(json.dumps(rows) + "\\n", encoding="utf-8")\n'
-    counts += '\n\nif __name__ == "__main__":\n    stage.run(main)\n'
-    package.joinpath("pipeline", "counts.py").write_text(counts, encoding="utf-8")
-    name = "src/{{ cookiecutter.__package_name }}"
-    deps = (
-        "data/prepared/summary.json",
-        f"{name}/__init__.py",
-        f"{name}/errors.py",
-        f"{name}/pipeline/__init__.py",
-        f"{name}/pipeline/counts.py",
-        f"{name}/pipeline/inputs.py",
-        f"{name}/pipeline/stage.py",
-    )
-    stage = "  counts:\n    cmd: python -m {{ cookiecutter.__package_name }}.pipeline.counts\n    deps:\n"
+    counts += '\n\nif __name__ == "__main__":\n    counts()\n'
+    package.joinpath("counts.py").write_text(counts, encoding="utf-8")
+    name = "{{ cookiecutter.__package_name }}"
+    deps = ("data/prepared/summary.json", "environment.json", f"{name}/__init__.py", f"{name}/counts.py")
+    stage = "  counts:\n    cmd: python -m {{ cookiecutter.__package_name }}.counts\n    deps:\n"
     stage += "".join(f"      - {dep}\n" for dep in deps)
     change(
         project / "dvc.yaml", "\nplots:", f"\n{stage}    outs:\n      - counts.json:\n          cache: false\n\nplots:"
@@ -100,7 +93,7 @@ def next_release(source):
     notes = project / "conf" / "notes"
     notes.mkdir()
     notes.joinpath("default.yaml").write_text("name: default\nkeep: true\n", encoding="utf-8")
-    config = package / "pipeline" / "config.py"
+    config = tool / "settings.py"
     change(config, "class Config(", "class Notes(Strict):\n    name: str\n    keep: bool\n\n\nclass Config(")
     change(config, "    features: Features\n", "    features: Features\n    notes: Notes\n")
     change(project / "pyproject.toml", '"conf/model", ', '"conf/model", "conf/notes", ')
@@ -152,7 +145,7 @@ def test_an_update_harms_no_version(upstream, create, run, commit, environment, 
     arrived = {*team.git("ls-files", "--modified", "--others", "--exclude-standard").splitlines()}
     arrived |= {*team.git("diff", "--name-only", "--cached").splitlines()}
     new = {"README.md", "conf/notes/default.yaml", "dvc.yaml", "pyproject.toml"}
-    assert arrived >= new | {f"src/penguins/pipeline/{name}.py" for name in ("config", "counts", "statistics")}
+    assert arrived >= new | {"penguins/counts.py", f"{MODELBOOK}/settings.py", f"{MODELBOOK}/training/statistics.py"}
     remembered = json.loads((project / ".cruft.json").read_text(encoding="utf-8"))["context"]["cookiecutter"]
     assert remembered.items() >= {**answers, "region": "north"}.items()
     metadata = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -183,7 +176,7 @@ def test_an_update_harms_no_version(upstream, create, run, commit, environment, 
 @pytest.mark.parametrize("history", ["whole", "lost"])
 def test_an_update_that_does_not_fit_is_named_until_it_is_mended(upstream, create, run, commit, tmp_path, history):
     project = create(upstream, tmp_path)
-    file = project / "src" / "penguins" / "pipeline" / "statistics.py"
+    file = project / MODELBOOK / "training" / "statistics.py"
     change(file, "QUANTILES = (0.05, 0.25", "QUANTILES = (0.1, 0.25")
     if history == "lost":  # without the file as the template made it, git cannot merge
         shutil.rmtree(project / ".git")
@@ -195,12 +188,12 @@ def test_an_update_that_does_not_fit_is_named_until_it_is_mended(upstream, creat
     assert rejected.exists() == (history == "lost")
     said = run("model", "status", cwd=project).output
     if history == "lost":
-        assert "an update of the template did not fit: src/penguins/pipeline/statistics.py.rej" in said
+        assert f"an update of the template did not fit: {MODELBOOK}/training/statistics.py.rej" in said
         commit(project, "Commit it all the same")
         assert "an update of the template did not fit" in run("model", "release", cwd=project, fails=True).output
         rejected.unlink()
     else:
-        assert "merge conflicts in src/penguins/pipeline/statistics.py" in said
+        assert f"merge conflicts in {MODELBOOK}/training/statistics.py" in said
         assert "merge conflicts" in run("model", "release", cwd=project, fails=True).output
         run("git", "checkout", "--quiet", "--theirs", file, cwd=project)
     commit(project, "Mend it")
@@ -261,7 +254,7 @@ def test_the_page_on_forks_does_what_it_says(upstream, run, tmp_path):
     assert "Proprietary" in (project / "pyproject.toml").read_text(encoding="utf-8")
     walk(follow, template)
     walk(up, project)
-    assert (project / "src" / "penguins" / "pipeline" / "counts.py").exists()
+    assert (project / "penguins" / "counts.py").exists()
     assert "Proprietary" in (project / "pyproject.toml").read_text(encoding="utf-8")
     assert json.loads((project / ".cruft.json").read_text(encoding="utf-8"))["checkout"] == "team-1.1.0"
     walk(after, project)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from conftest import configure
+from conftest import TOOL, configure
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 
@@ -31,7 +31,7 @@ def test_a_life_under_settings_of_every_kind(team):
     assert "prod: v1.1.1 is live" in team.model("promote", "latest", "--to", "prod", **settings).output
     said = team.model("rollback", "--to", "v1.0.0", "--reason", "schlimm é", **settings).output
     assert "prod: v1.0.0 is live" in said
-    assert f"its Python: PYTHONPATH=src {Path(team.environment['PATH'].split(':')[1])}" in said
+    assert f"its Python: PYTHONPATH={TOOL} {Path(team.environment['PATH'].split(':')[1])}" in said
     assert team.live(cwd=team.origin) == "v1.0.0"
     assert team.model("verify", "--all", **settings).output.count("sound") == 3
     again = team.model("diff", "v1.0.0", "v1.1.0", **settings).stdout
@@ -55,8 +55,8 @@ def test_model_in_a_hook_of_a_submodule_leaves_the_commit_alone(team):
     hook = Path(team.git("rev-parse", "--path-format=absolute", "--git-path", "hooks/pre-commit", cwd=project))
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(
-        "#!/bin/sh\nset -e\nenv | grep -q ^GIT_INDEX_FILE=\ncd src\nmodel=penguins.cli\n"
-        "python -m $model rollback --reason hook >&2\npython -m $model reproduce v1.0.0 >&2\n",
+        "#!/bin/sh\nset -e\nenv | grep -q ^GIT_INDEX_FILE=\n"
+        f"export PYTHONPATH={TOOL}\nmodel rollback --reason hook >&2\nmodel reproduce v1.0.0 >&2\n",
         encoding="utf-8",
     )
     hook.chmod(0o755)

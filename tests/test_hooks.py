@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import copy
+from conftest import TOOL, copy
 from test_answers import SUPPORTED
 
 #: A shell that has the system's own tools (git, sh), and none of the project's.
@@ -84,8 +84,8 @@ PRINTED = [{"name": "stdout", "output_type": "stream", "text": ["1\n"]}]
 PASSWORD = made_up(12)
 #: By name: what makes the fault, what the refusal says, and what it must not repeat.
 FAULTS = {
-    "an unformatted file": (write("src/penguins/x.py", "x = [1,\n2]\n"), ("ruff format", "src/penguins/x.py"), None),
-    "an unused import": (write("src/penguins/x.py", "import os\n"), ("ruff check", "F401"), None),
+    "an unformatted file": (write("penguins/x.py", "x = [1,\n2]\n"), ("ruff format", "penguins/x.py"), None),
+    "an unused import": (write("penguins/x.py", "import os\n"), ("ruff check", "F401"), None),
     "an edited params.yaml": (
         replace("params.yaml", "seed: 42", "seed: 7"),
         ("compute.seed is 7, conf/ says 42", "write the values that you want to keep into the files of conf/"),
@@ -93,7 +93,7 @@ FAULTS = {
     ),
     "an edit in conf/ that nobody composed": (
         replace("conf/compute/default.yaml", "seed: 42", "seed: 7"),
-        ("compute.seed is 42, conf/ says 7", "dvc repro --force compose", "compose alone trains nothing"),
+        ("compute.seed is 42, conf/ says 7", "dvc repro --force compose", "compose trains nothing"),
         None,
     ),
     "a metric that no run measured": (
@@ -229,7 +229,7 @@ def environment_of(folder):
 
 def test_the_tools_are_found_in_the_project_s_own_environment_and_in_a_git_worktree(trained, run, tmp_path):
     run("prek", "install", cwd=trained)
-    write("src/penguins/x.py", "import os\n")(trained, run)
+    write("penguins/x.py", "import os\n")(trained, run)
     write("params.yaml", "{}\n")(trained, run)
     assert "ruff is not installed here" in commit(run, trained, fails=True, **BARE)
     environment_of(trained)
@@ -239,14 +239,16 @@ def test_the_tools_are_found_in_the_project_s_own_environment_and_in_a_git_workt
     run("git", "reset", "--quiet", "--hard", cwd=trained)
     tree = tmp_path / "a tree"
     run("git", "worktree", "add", "--quiet", tree, "-b", "side", cwd=trained)
-    write("src/penguins/x.py", "import os\n")(tree, run)
+    write("penguins/x.py", "import os\n")(tree, run)
     # The code that looks is this worktree's, not that of the clone that the package was installed from.
-    replace("src/penguins/hooks.py", "whoever reads the repository, now", "everybody who reads it, now")(tree, run)
+    replace(f"{TOOL}/modelbook/cli/hooks.py", "anyone who can read the", "all who read the")(
+        tree, run
+    )
     write("x.txt", f"ghp_{made_up(36)}\n")(tree, run)
     said = commit(run, tree, fails=True, **BARE)
     assert "F401" in said
-    assert "everybody who reads it" in said
-    for file in ("src/penguins/x.py", "x.txt"):
+    assert "all who read the" in said
+    for file in ("penguins/x.py", "x.txt"):
         (tree / file).unlink()
     commit(run, tree, **BARE)
 

@@ -28,16 +28,16 @@ def add_what_is_printed(project, output):
 
 
 def test_an_estimator_and_a_table_of_the_team_retrain_when_they_change(trained, run, edit, commit):
-    (trained / "src" / "penguins" / "estimators.py").write_text(ESTIMATOR, encoding="utf-8")
+    (trained / "penguins" / "estimators.py").write_text(ESTIMATOR, encoding="utf-8")
     (trained / "conf" / "model" / "careful.yaml").write_text(CHOICE, encoding="utf-8")
     edit(trained / "conf" / "config.yaml", "model: linear", "model: careful")
     (trained / "data" / "bonus.json").write_text('{"add": 0}', encoding="utf-8")
     edit(
-        trained / "src" / "penguins" / "estimators.py",
+        trained / "penguins" / "estimators.py",
         "        self.C = 1.0\n",
         "        self.C = 1.0 + json.loads(pathlib.Path('data/bonus.json').read_text())['add']\n",
     )
-    edit(trained / "src" / "penguins" / "estimators.py", "\nfrom sk", "import json\nimport pathlib\n\nfrom sk")
+    edit(trained / "penguins" / "estimators.py", "\nfrom sk", "import json\nimport pathlib\n\nfrom sk")
     asked = {}
     for _ in range(4):
         done = run("dvc", "repro", cwd=trained, fails=None)
@@ -46,7 +46,7 @@ def test_an_estimator_and_a_table_of_the_team_retrain_when_they_change(trained, 
             break
         stage, lines = add_what_is_printed(trained, done.output)
         asked.setdefault(stage, []).extend(lines)
-    own = "src/penguins/estimators.py"
+    own = "penguins/estimators.py"
     assert asked == {"compose": [own], "train": ["data/bonus.json", own], "evaluate": [own]}
     assert "up to date" in run("dvc", "repro", cwd=trained).output
 

@@ -14,21 +14,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Team, cached, copy
+from conftest import TOOL, Team, cached, copy
 from test_promote import remove
 
 SITE = """
 import os, signal, sys
 
 at = os.environ.get("KILL_AT")
-if at is not None and any(word.endswith(".cli") for word in sys.orig_argv):
+if at is not None and [os.path.basename(word) for word in sys.orig_argv[1:2]] == ["model"]:
     import threading
 
     count, lock, root = 0, threading.Lock(), os.path.dirname(os.getcwd())
     READS = {"rev-parse", "for-each-ref", "cat-file", "config", "status", "var", "ls-remote", "symbolic-ref", "log",
              "rev-list", "ls-files", "ls-tree", "remote", "merge-base", "show-ref", "branch", "diff", "verify-tag"}
 
-    LOOKS = ("--print", "penguins.pipeline.compare")
+    LOOKS = ("--print", "modelbook.training.compare")
     # The next run throws such a directory away, whatever is in it: only what makes, renames or removes it counts.
     SCRATCH = ("/.building-", "/.reproduce-")
     # Nor do DVC's own marks count, and objects do when they get their names.
@@ -100,7 +100,7 @@ def walk(team_once, run, environment, folder, killer, command, prepare, check, e
         copy(source, folder / name)
         team = Team(folder / name, run, environment)
         team.git("remote", "set-url", "origin", team.origin)
-        return team, f"{killer}:{team.project / 'src'}"
+        return team, f"{killer}:{team.project / TOOL}"
 
     ready, _ = place("ready", team_once.folder)
     prepare(ready)
@@ -174,7 +174,7 @@ def test_adopt(team_once, run, environment, tmp_path, killer):
 
     def check(team, again):
         assert again.returncode == 0
-        shown = team._run("python", "-m", "penguins.pipeline.compose", "--print", "conf", cwd=team.project).stdout
+        shown = team._run("python", "-m", "modelbook.training.compose", "--print", "conf", cwd=team.project).stdout
         assert shown.strip() == team.git("show", "stash@{0}:params.yaml").strip()
         assert not list((team.project / "conf").rglob("*.new"))
 
@@ -215,7 +215,7 @@ def test_control_c_leaves_no_worktree(team, environment):
     running = subprocess.Popen(
         [sys.executable, "-c", HEARS_CONTROL_C, "model", "reproduce", "v1.0.0"],
         cwd=team.project,
-        env={**environment, "PYTHONPATH": "src"},
+        env={**environment, "PYTHONPATH": TOOL},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

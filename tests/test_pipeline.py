@@ -104,9 +104,7 @@ def test_an_experiment_keeps_its_overrides(trained, run):
 def test_a_queued_experiment_keeps_its_overrides_and_its_code(trained, run, edit):
     run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "model.estimator.C=0.2", cwd=trained)
     # An edit after queueing must not reach it, although the package is bound to this folder.
-    edit(
-        trained / "src" / "penguins" / "pipeline" / "train.py", "def main() -> None:", "def main() -> None:\n    1 / 0"
-    )
+    edit(trained / "penguins" / "train.py", "def train(settings):", "def train(settings):\n    1 / 0")
     run("dvc", "queue", "start", cwd=trained)
     try:
         done = run("dvc", "queue", "logs", "-f", "queued", cwd=trained)
@@ -153,7 +151,9 @@ def test_dvc_writes_the_params_file_that_compose_writes(trained, run):
 
 def test_dvc_sets_its_variable_in_experiments_and_only_there(trained, run, edit):
     seen = "python -c \"import os; open('seen', 'a').write(os.environ.get('DVC_EXP_BASELINE_REV', '-')[:1])\" && python"
-    edit(trained / "dvc.yaml", "cmd: python -m penguins.pipeline.compose", f"cmd: {seen} -m penguins.pipeline.compose")
+    edit(
+        trained / "dvc.yaml", "cmd: python -m modelbook.training.compose", f"cmd: {seen} -m modelbook.training.compose"
+    )
     run("dvc", "repro", cwd=trained)
     assert (trained / "seen").read_text(encoding="utf-8") == "-"
     run("dvc", "exp", "run", "-S", "compute.seed=1", "compose", cwd=trained)
@@ -207,7 +207,7 @@ def test_a_stage_refuses_other_packages_than_those_noted(trained, run):
     noted = json.loads((trained / "environment.json").read_text(encoding="utf-8"))
     noted["packages"]["scikit-learn"] = "1.8.0"
     (trained / "environment.json").write_text(json.dumps(noted), encoding="utf-8")
-    done = run("python", "-m", "penguins.pipeline.train", cwd=trained, fails=True)
+    done = run("python", "-m", "penguins.train", cwd=trained, fails=True)
     assert "1.8.0 is noted" in done.output
     assert "Traceback" not in done.output
 
@@ -325,11 +325,11 @@ def test_a_flipped_byte_in_the_model_is_refused_with_the_cure(trained, run):
     content[len(content) // 2] ^= 1
     model.chmod(0o644)
     model.write_bytes(content)
-    done = run("python", "-m", "penguins.pipeline.evaluate", cwd=trained, fails=True)
+    done = run("python", "-m", "penguins.evaluate", cwd=trained, fails=True)
     assert "is not the file that was trained" in done.output
     assert "Traceback" not in done.output
     run("sh", "-c", "rm model/model.skops && dvc checkout model", cwd=trained)
-    run("python", "-m", "penguins.pipeline.evaluate", cwd=trained)
+    run("python", "-m", "penguins.evaluate", cwd=trained)
 
 
 def test_artifacts_are_declared_for_registries(trained):

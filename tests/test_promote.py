@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import cached, in_the_next_push
+from conftest import TOOL, cached, in_the_next_push
 from filelock import FileLock
 
 
@@ -125,7 +125,7 @@ def test_a_version_that_is_busy_is_not_passed_over(team):
     before = team.tags()
     with FileLock(team.project / ".dvc" / "tmp" / "model-release-v1.1.0.lock"):
         said = team.model("rollback", "--reason", "x", fails=True).output
-    assert "another model command is at work" in said
+    assert "another model command is running" in said
     assert 'model rollback --stage prod --to v1.0.0 --reason "why"' in said
     assert team.tags() == before
     team.model("rollback", "--reason", "x")
@@ -166,7 +166,7 @@ def test_a_release_directory_that_was_touched_is_not_trusted(team):
     team.model("promote", "v1.0.0", "--to", "beta")
     assert there.stat().st_ino != inode
     inode = there.stat().st_ino
-    (there / "src" / "penguins" / "pipeline" / "features.py").write_text("evil = True\n", encoding="utf-8")
+    (there / "penguins" / "features.py").write_text("evil = True\n", encoding="utf-8")
     team.model("promote", "v1.0.0", "--to", "qa")
     assert there.stat().st_ino != inode
 
@@ -317,7 +317,7 @@ def test_a_full_disk_leaves_live_untouched(team):
 
 
 def team_environment(team):
-    return {**team.environment, "PYTHONPATH": "src"}
+    return {**team.environment, "PYTHONPATH": TOOL}
 
 
 def test_a_read_only_checkout_is_told_so_and_still_answers(team):

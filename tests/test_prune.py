@@ -93,7 +93,7 @@ def test_a_pruned_version_stays_in_the_history_and_is_never_chosen_again(team):
     assert '"sha256"' in team.model("show", "v1.0.0", "--json").stdout
     assert "v1.0.0: pruned" in team.model("verify", "v1.0.0").stdout
     # v1.1.0 was judged against v1.0.0, which cannot be asked any more.
-    assert "was judged against, was pruned" in team.model("verify", "v1.1.0").stdout
+    assert "which it compares with, was pruned" in team.model("verify", "v1.1.0").stdout
     refused = team.model("rollback", "--reason", "bad", fails=True).stderr
     assert "nothing good was live in prod before v1.1.0: v1.0.0 was pruned" in refused
     assert "v1.0.0 was pruned: Test" in team.model("checkout", "v1.0.0", fails=True).stderr
@@ -310,9 +310,9 @@ def test_what_others_do_in_the_middle_is_not_harmed(team, what):
     clone = team.clone()
     command = {
         "branch": f"git push --quiet origin {OLD}^{{}}:refs/heads/old",
-        "promotion": "python -m penguins.cli promote v1.0.0 --to staging",
+        "promotion": "model promote v1.0.0 --to staging",
         "release": "sh -c 'git switch -q -c patch penguins@v1.0.0 && echo more >> README.md && "
-        "git commit -qam Patch && dvc pull -q && python -m penguins.cli release'",
+        "git commit -qam Patch && dvc pull -q && model release'",
     }[what]
     in_the_next_push(team, clone, command)
     team.model("prune", "--yes")
@@ -331,7 +331,7 @@ def test_a_release_in_the_middle_of_which_somebody_pruned_sends_its_objects_agai
     team.git("switch", "--quiet", "-c", "patch", OLD)
     team.dvc("checkout")
     team.document()
-    in_the_next_push(team, clone, "git pull -q && python -m penguins.cli prune --yes")
+    in_the_next_push(team, clone, "git pull -q && model prune --yes")
     released = team.model("release").stdout
     assert "someone pruned meanwhile" in released
     assert "v1.0.1: sound" in team.model("verify", "v1.0.1", "--remote").stdout

@@ -21,8 +21,8 @@ STAGES = ("prod", "staging")
 DRIVER = """
 import json, sys
 from pathlib import Path
-from penguins.versions import event
-from penguins.versions import project as module
+from modelbook.registry import event
+from modelbook.workspace import project as module
 
 project = module.find(Path.cwd())
 git, what, *rest = project.git, *sys.argv[1:]

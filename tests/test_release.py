@@ -6,7 +6,7 @@ import shutil
 
 import jsonschema
 import pytest
-from conftest import cached, in_the_next_push, write_card
+from conftest import TOOL, cached, in_the_next_push, write_card
 
 
 def record(team, version, cwd=None):
@@ -31,7 +31,7 @@ def test_the_record_is_whole_and_every_field_is_derived(team):
     found = json.loads(body)
     assert body.strip() == json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert len(body.encode()) < 64 * 1024
-    schema = team.project / "src" / "penguins" / "versions" / "record.schema.json"
+    schema = team.project / TOOL / "modelbook" / "registry" / "record.schema.json"
     jsonschema.validate(found, json.loads(schema.read_text(encoding="utf-8")))
     may_be_empty = {
         "max_depth",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import servers
-from conftest import TEMPLATE, Team, cached, copy
+from conftest import TEMPLATE, TOOL, Team, cached, copy
 from ruamel.yaml import YAML
 from test_readme import commands
 
@@ -196,7 +196,7 @@ def skewed(tmp_path):
 def test_without_the_package_for_buckets_each_command_says_what_to_install(on_s3, tmp_path):
     team = on_s3
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['dvc_s3'] = None\n", encoding="utf-8")
-    path = f"{tmp_path}{os.pathsep}{team.project / 'src'}"
+    path = f"{tmp_path}{os.pathsep}{team.project / TOOL}"
     for command in (["status"], ["verify", "--all"], ["verify", "--remote"], ["push", "--all"], ["prune"]):
         said = team.model(*command, fails=None, PYTHONPATH=path).output
         assert "the package for this storage is not installed: dvc-s3" in said, command
@@ -211,7 +211,7 @@ def test_every_fault_is_a_sentence_and_the_same_command_again_finishes(on_s3, sk
     for name, (variables, url, said) in FAULTS.items():
         values = dict(variables)
         if "PYTHONPATH" in values:
-            values["PYTHONPATH"] = f"{skewed}{os.pathsep}{team.project / 'src'}"
+            values["PYTHONPATH"] = f"{skewed}{os.pathsep}{team.project / TOOL}"
         if url:
             team.dvc("remote", "modify", "storage", "url", url)
             team.git("commit", "--quiet", "--all", "--message", "Another bucket")
@@ -301,7 +301,7 @@ def test_many_objects_are_looked_up_with_one_listing(on_s3):
     """From a number on, the bucket is listed instead of asked for each; both ways agree."""
     team = on_s3
     ask = (
-        "import sys; from pathlib import Path; from penguins.versions import dvc_repo;"
+        "import sys; from pathlib import Path; from modelbook.store import dvc_repo;"
         "dvc_repo.LIST_FROM = int(sys.argv[1]); store = dvc_repo.Store(Path.cwd());"
         "names = sorted(store.objects(store.outs('HEAD'))); print(len(names), store.lacking([*names, '0' * 32]))"
     )
@@ -447,16 +447,12 @@ def test_two_users_share_one_cache(team, tmp_path, run):
     path.write_text(path.read_text(encoding="utf-8").replace("seed: 42", "seed: 7"), encoding="utf-8")
     two("dvc", "repro", "--quiet", cwd=second)
     two("git", "commit", "--quiet", "--all", "--message", "Seed 7", cwd=second)
-    assert "v1.2.0" in two("python", "-m", "penguins.cli", "release", cwd=second).stdout
-    done = one("python", "-m", "penguins.cli", "promote", "v1.0.0", "--to", "staging", cwd=first)
+    assert "v1.2.0" in two("model", "release", cwd=second).stdout
+    done = one("model", "promote", "v1.0.0", "--to", "staging", cwd=first)
     assert "v1.0.0 is live" in done.stdout
-    assert (
-        "v1.2.0 is live" in one("python", "-m", "penguins.cli", "promote", "v1.2.0", "--to", "prod", cwd=first).stdout
-    )
-    assert (
-        "v1.1.0 is live" in two("python", "-m", "penguins.cli", "rollback", "--reason", "both may", cwd=second).stdout
-    )
-    assert "is not this clone's alone" in two("python", "-m", "penguins.cli", "prune", cwd=second).stdout
+    assert "v1.2.0 is live" in one("model", "promote", "v1.2.0", "--to", "prod", cwd=first).stdout
+    assert "v1.1.0 is live" in two("model", "rollback", "--reason", "both may", cwd=second).stdout
+    assert "is not this clone's alone" in two("model", "prune", cwd=second).stdout
     for path in shared.rglob("*"):
         mode = path.stat()
         assert mode.st_gid == GROUP, path

@@ -138,11 +138,11 @@ def test_a_release_and_a_promotion_at_once_both_come_true(team, first):
         team.git("config", "push.default", "nothing")
         team.dvc("pull", cwd=clone)
         team.document(cwd=clone)
-        in_the_next_push(team, clone, "python -m penguins.cli release")
+        in_the_next_push(team, clone, "model release")
         team.model("promote", "v1.0.0", "--to", "staging")
     else:
         team.document()
-        in_the_next_push(team, clone, "python -m penguins.cli promote v1.0.0 --to staging")
+        in_the_next_push(team, clone, "model promote v1.0.0 --to staging")
         team.model("release")
     team.git("fetch", "--tags", "--quiet", "origin", "+refs/heads/*:refs/remotes/origin/*")
     for place in (team.project, team.origin):

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 
-from conftest import cached
+from conftest import TOOL, cached
 from test_promote import damage, remove
 
 
@@ -116,7 +116,7 @@ def test_a_version_is_rebuilt_bit_for_bit_and_nothing_is_left_behind(team):
 
 def test_the_first_output_that_differs_is_named_with_what_differs(team, edit):
     """A stage that is not deterministic: its output hangs on the clock."""
-    train = team.project / "src" / "penguins" / "pipeline" / "train.py"
+    train = team.project / "penguins" / "train.py"
     edit(
         train,
         '    interface.write(golden, OUT / "golden.json")',
@@ -134,7 +134,7 @@ def test_the_first_output_that_differs_is_named_with_what_differs(team, edit):
 def test_the_model_of_the_workspace_is_fitted_again_and_bytes_that_differ_are_told(team, edit):
     assert "workspace: identical, model/model.skops" in team.model("reproduce", "workspace").output
     before = (team.project / "model" / "model.skops").read_bytes()
-    train = team.project / "src" / "penguins" / "pipeline" / "train.py"
+    train = team.project / "penguins" / "train.py"
     edit(
         train,
         '    if sys.argv[1:] == ["--again"]:',
@@ -284,7 +284,7 @@ def test_what_is_not_here_or_of_another_commit_is_brought_not_made(team):
     team.dvc("checkout")
     team.git("switch", "--quiet", "--detach", "penguins@v1.0.0")
     said = team.model("status").output
-    assert re.search(r"holds another commit's: .*model.*\n +fix: dvc checkout\n", said), said
+    assert re.search(r"or from another commit: .*model.*\n +fix: dvc checkout\n", said), said
     # All of it is in the cache, so nothing is lost by going on.
     team.model("checkout", "v1.1.0")
     assert "up to date" in team.dvc("status")
@@ -333,9 +333,7 @@ def test_a_conflicted_lock_file_is_told_with_the_way_out(team):
 
 
 def test_a_folder_that_is_no_project_is_told_so(team, tmp_path):
-    said = team._run(
-        "python", "-m", "penguins.cli", "status", cwd=tmp_path, fails=True, PYTHONPATH=str(team.project / "src")
-    ).output
+    said = team._run("model", "status", cwd=tmp_path, fails=True, PYTHONPATH=str(team.project / TOOL)).output
     assert "this is no git repository" in said
     assert team.model("nonsense", fails=True).returncode == 2
 
@@ -408,14 +406,14 @@ def test_values_of_any_kind_come_back_the_same(team):
         "~gate.no_worse.accuracy", "+data.types.year=date", "data.missing=[]", "compute.seed=1",
     )  # fmt: skip
     team.model("adopt", commit)
-    shown = team._run("python", "-m", "penguins.pipeline.compose", "--print", "conf", cwd=team.project).stdout
+    shown = team._run("python", "-m", "modelbook.training.compose", "--print", "conf", cwd=team.project).stdout
     assert shown.strip() == team.git("show", f"{commit}:params.yaml").strip()
 
 
 def forge_experiment(team, *overrides):
     """Commit a params.yaml as DVC would compose it with overrides, without a training."""
     code = (
-        "import sys; from pathlib import Path; from penguins.pipeline import compose;"
+        "import sys; from pathlib import Path; from modelbook.training import compose;"
         "Path('params.yaml').write_text(compose.compose(overrides=tuple(sys.argv[1:])).text, encoding='utf-8')"
     )
     team._run("python", "-c", code, *overrides, cwd=team.project)
