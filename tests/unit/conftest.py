@@ -1,5 +1,6 @@
 """What the tests of the tool share: the tool itself, a generated project for each task, and small tables."""
 
+import functools
 import importlib
 import pkgutil
 import subprocess
@@ -91,11 +92,11 @@ def generated(project_of, task):
 
 
 @pytest.fixture(scope="session")
-def team(generated):
-    """Return the package of the generated project; for the tool it is the team's own, wherever a test runs."""
+def team(project_of):
+    """Return the package of a generated project; for the tool it is the team's own, wherever a test runs."""
     is_own = training.trust.is_of_the_project
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(generated)
+        patch.syspath_prepend(project_of("classification"))  # the code is the same for each task
         patch.setattr(training.trust, "is_of_the_project", lambda name: name == "penguins" or is_own(name))
         for stage in ("prepare", "train", "evaluate"):
             importlib.import_module(f"penguins.{stage}")
@@ -127,7 +128,12 @@ def refused():
 @pytest.fixture(scope="session")
 def params(generated):
     """Return the configuration as the `conf/` of the project composes."""
-    return training.compose.check(training.compose.compose(generated / "conf"))
+    return composed(generated / "conf")
+
+
+@functools.cache  # pytest makes a fixture again whenever the task changes
+def composed(conf):
+    return training.compose.check(training.compose.compose(conf))
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,14 @@
-"""Runtime packages count, as locked; tools, and what another platform needs, do not."""
+"""Runtime packages count, as locked; tools, and what another platform needs, do not. The tool counts by its code."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from modelbook import training
+from modelbook.contract import TOOL_FOLDER
+
+from .conftest import SOURCE
 
 LOCK = """
 version = 1
@@ -116,3 +120,24 @@ def test_a_byte_order_mark_changes_nothing_and_a_broken_pyproject_is_named(locke
     pyproject.write_text("[project\n", encoding="utf-8")
     with refused(r"pyproject\.toml cannot be read"):
         training.environment.installed_packages(pyproject)
+
+
+# --- the tool itself ---
+
+
+def test_another_tool_than_the_noted_one_is_refused(refused):
+    now = training.environment.describe()
+    with refused("modelbook that trains is not the one that environment.json notes", "dvc repro"):
+        training.environment.check(replace(now, tool="0" * 64))
+
+
+def test_a_folder_that_carries_another_tool_is_refused_if_it_would_train_otherwise(tmp_path, refused):
+    running = training.environment.running_tool()
+    carried = shutil.copytree(SOURCE / "modelbook", tmp_path / TOOL_FOLDER)
+    (carried / "commands" / "prune.py").write_text("", encoding="utf-8")
+    settings = carried / "settings.py"
+    settings.write_bytes(settings.read_bytes().replace(b"\n", b"\r\n"))
+    assert training.environment.running_tool() == running
+    (carried / "training" / "new.py").write_text("", encoding="utf-8")
+    with refused("is not the one in packages/modelbook/src/modelbook", "uv sync"):
+        training.environment.running_tool()

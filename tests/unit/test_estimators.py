@@ -33,7 +33,7 @@ class Strict(LogisticRegression):
 
 
 class Moody(DummyClassifier):
-    """Fails with whatever labels, as somebody's own code may."""
+    """Fails with whatever labels, as anyone's own code may."""
 
     def fit(self, *_):
         raise KeyError("nothing here")

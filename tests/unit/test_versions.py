@@ -1,4 +1,4 @@
-"""The parts of the versions room that need no trained model: record, interface, gate, YAML edits."""
+"""What the commands need no trained model for: record, interface, gate, YAML edits."""
 
 import json
 import os
