@@ -16,7 +16,8 @@ OPTIONS = sorted((file.parent.name, file.stem) for file in (PROJECT / "conf").gl
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_every_option_is_valid(generated, task, refused, group, option):
+def test_every_option_is_valid(generated, task, refused, monkeypatch, group, option):
+    monkeypatch.chdir(generated)
     composed = training.compose.compose(generated / "conf", (f"{group}={option}",))
     if option in ("lightgbm", "xgboost") and not importlib.util.find_spec(option):
         with refused(f"fix: uv add {option} "):

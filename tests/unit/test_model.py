@@ -22,6 +22,12 @@ PACKAGES = {
 MODELS = [name for name, package in PACKAGES.items() if importlib.util.find_spec(package)]
 
 
+@pytest.fixture(autouse=True)
+def _in_the_project(generated, monkeypatch):
+    """Work where `trusted_types.txt` lists the types of the models that bring a package."""
+    monkeypatch.chdir(generated)
+
+
 @pytest.fixture(scope="session")
 def fit(generated, fitted, table, columns):
     """Return a function that fits a model of conf/model/ to the small table, once."""
