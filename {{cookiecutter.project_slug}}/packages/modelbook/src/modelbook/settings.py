@@ -316,10 +316,34 @@ class Split(Group):
         return self
 
 
+def _listed(value: object) -> object:
+    """Take one name for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+class Fit(Strict):
+    """What the `fit` of an estimator is given beside `X` and `y`.
+
+    Attributes
+    ----------
+    sample_weight : str or None
+        A column that counts the rows; `leave_out` in conf/data/ lists it.
+    validation : list of str or None
+        The arguments that take the validation rows: one for `[(X, y)]`, or two for `X` and `y`.
+    arguments : dict
+        Others, as they are.
+    """
+
+    sample_weight: str | None = None
+    validation: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1, max_length=2)] | None = None
+    arguments: dict[str, Any] = {}
+
+
 class Model(Group):
-    """The estimator, by `_target_`, with its arguments."""
+    """The estimator, by `_target_`, with its arguments, and what its `fit` is given."""
 
     estimator: dict[str, Any]
+    fit: Fit = Fit()
 
     @model_validator(mode="after")
     def _names_an_estimator(self) -> "Model":
@@ -447,6 +471,16 @@ class Config(Rules):
             raise ValueError(
                 f"split: {self.split.name} has shares within each class, and a {self.task.name} has no classes; "
                 "choose split: row, group or time"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_no_feature(self) -> "Config":
+        weight = self.model.fit.sample_weight
+        if weight is not None and weight not in self.data.leave_out:
+            raise ValueError(
+                f"model: fit.sample_weight names {weight!r}, and a weight must be no feature; "
+                f"add {weight} to `leave_out` in conf/data/{self.data.name}.yaml"
             )
         return self
 
