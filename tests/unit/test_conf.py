@@ -15,6 +15,7 @@ from .conftest import PROJECT
 OPTIONS = sorted((file.parent.name, file.stem) for file in (PROJECT / "conf").glob("*/[a-z]*.yaml"))
 
 
+@pytest.mark.usefixtures("team")  # its class of settings is imported
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_is_valid(generated, task, refused, monkeypatch, group, option):
     monkeypatch.chdir(generated)
