@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pandas.api import types
 
 from .. import settings
+from ..errors import ProjectError
 from ..settings import ColumnType, Config, Data
 from . import columns, inputs, interface, spelling, table
 from .columns import Column, Reading
@@ -36,10 +37,13 @@ class Rows:
         datetime64[us] in UTC, `category` as object; what is missing is NaN or NaT.
     all_columns : list of Column
         How each of these columns is called and typed.
+    file : Path or None
+        Where they lie.
     """
 
     table: pd.DataFrame
     all_columns: list[Column]
+    file: Path | None = None
 
     @property
     def columns(self) -> list[Column]:
@@ -55,6 +59,27 @@ class Rows:
     def y(self) -> "pd.Series[Any]":
         """The target, shape (n_rows,): class labels as text, or numbers."""
         return self.table[columns.target(self.all_columns).name]
+
+    def left_out(self, name: str) -> "pd.Series[Any]":
+        """Return a column of these rows that is no feature, such as an id or a weight.
+
+        Parameters
+        ----------
+        name : str
+            Listed in `id` or `leave_out` in conf/data/.
+
+        Returns
+        -------
+        Series of shape (n_rows,)
+        """
+        beside = self.file and self.file.parent / "left_out" / self.file.name
+        if not (beside and name in pq.read_schema(beside).names):
+            raise ProjectError(
+                f"{beside or 'the table'} has no column {name!r}",
+                "it is looked for among the columns that the model does not see",
+                f"add {name} to `leave_out` in conf/data/",
+            )
+        return pd.read_parquet(beside, columns=[name])[name].loc[self.table.index]
 
 
 def raw(data: Data) -> Table:
@@ -118,7 +143,7 @@ def read(part: str, folder: str | Path = PREPARED) -> Rows:
     file = Path(folder) / f"{part}.parquet"
     found = columns.prepared(pd.read_parquet(file), described)
     columns.validate(found, described, str(file))
-    return Rows(found, described)
+    return Rows(found, described, file)
 
 
 def write(
