@@ -1,6 +1,7 @@
 """Every relative link of every page leads somewhere: to a file, and to a heading in it."""
 
 import re
+from itertools import pairwise
 from urllib.parse import unquote
 
 import pytest
@@ -24,7 +25,7 @@ def links(page):
 def anchors(page):
     """Return the anchor that GitHub and GitLab give to each heading: small letters, dashes for spaces."""
     tokens = PARSER.parse(page.read_text(encoding="utf-8"))
-    titles = [after.content for token, after in zip(tokens, tokens[1:], strict=False) if token.type == "heading_open"]
+    titles = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
