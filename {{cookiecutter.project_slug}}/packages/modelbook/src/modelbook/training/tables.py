@@ -20,6 +20,7 @@ from ..errors import ProjectError
 from ..settings import ColumnType, Config, Data
 from . import columns, inputs, interface, spelling, table
 from .columns import Column, Reading
+from .rows import Rows as RawRows
 from .table import Table
 
 #: Where the prepared rows lie, unless a stage says otherwise.
@@ -144,6 +145,33 @@ def read(part: str, folder: str | Path = PREPARED) -> Rows:
     found = columns.prepared(pd.read_parquet(file), described)
     columns.validate(found, described, str(file))
     return Rows(found, described, file)
+
+
+def frame(rows: RawRows, folder: str | Path = "model") -> pd.DataFrame:
+    """Turn raw rows into what a model takes, read as its training rows were.
+
+    Parameters
+    ----------
+    rows : DataFrame, Arrow table, mapping, or sequence of mapping
+        Columns that the model does not take are dropped.
+    folder : str or path
+        Where the model is, with its `interface.json`.
+
+    Returns
+    -------
+    DataFrame of shape (n_rows, n_features)
+
+    Raises
+    ------
+    ProjectError
+        If a column is missing, or a value cannot be read as training read it.
+
+    Examples
+    --------
+    >>> models.load("model").predict(tables.frame([{"size": "2.5"}], "model"))  # doctest: +SKIP
+    """
+    described = interface.read(Path(folder) / "interface.json")
+    return columns.frame(rows, interface.inputs(described))
 
 
 def write(
