@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from .training.inputs import reads as reads
     from .training.stage import stage as stage
 
-__version__ = "0.1.0"
-
 #: Where each public name stands: a module, or a function in one.
 PUBLIC = {
     "evaluation": "training.evaluation",
