@@ -35,7 +35,10 @@ def __getattr__(name: str) -> Any:
     if name not in PUBLIC:
         raise AttributeError(f"module 'modelbook' has no attribute {name!r}")
     module, _, function = PUBLIC[name].partition(":")
-    # What a stage reads is noted from here on.
-    importlib.import_module("modelbook.training.inputs")
-    found = importlib.import_module(f"modelbook.{module}")
+    try:
+        # What a stage reads is noted from here on.
+        importlib.import_module("modelbook.training.inputs")
+        found = importlib.import_module(f"modelbook.{module}")
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{error.name} is not installed; it comes with the extra: modelbook[train]") from None
     return getattr(found, function) if function else found

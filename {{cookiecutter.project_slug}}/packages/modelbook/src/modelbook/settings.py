@@ -391,8 +391,13 @@ def read_params(path: Path = PARAMS_FILE) -> Config:
 
 def read_rules(path: Path = PARAMS_FILE) -> Rules:
     """Read and check only what every pipeline has, whoever made it."""
+    return rules(read_yaml(path), path)
+
+
+def rules(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> Rules:
+    """Check what every pipeline has, of values that stand in a file."""
     with _in_words((path,)):
-        return Rules.model_validate(read_yaml(path))
+        return Rules.model_validate(dict(values))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
