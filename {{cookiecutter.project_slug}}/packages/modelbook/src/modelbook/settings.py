@@ -295,6 +295,13 @@ class Rules(BaseModel):
     stages: Stages
     retention: Retention | None = None
 
+    def __getattribute__(self, name: str) -> Any:
+        """Note a block of the pipeline's own that a stage asks for."""
+        found = super().__getattribute__(name)
+        if not name.startswith("_") and name in (super().__getattribute__("__pydantic_extra__") or ()):
+            asked.note(name)
+        return found
+
     @model_validator(mode="after")
     def _gate_suits_the_task(self) -> "Rules":
         known = METRICS[self.task.name]
