@@ -241,9 +241,7 @@ def test_the_tools_are_found_in_the_project_s_own_environment_and_in_a_git_workt
     run("git", "worktree", "add", "--quiet", tree, "-b", "side", cwd=trained)
     write("penguins/x.py", "import os\n")(tree, run)
     # The code that looks is this worktree's, not that of the clone that the package was installed from.
-    replace(f"{TOOL}/modelbook/cli/hooks.py", "anyone who can read the", "all who read the")(
-        tree, run
-    )
+    replace(f"{TOOL}/modelbook/cli/hooks.py", "anyone who can read the", "all who read the")(tree, run)
     write("x.txt", f"ghp_{made_up(36)}\n")(tree, run)
     said = commit(run, tree, fails=True, **BARE)
     assert "F401" in said
