@@ -297,10 +297,9 @@ class Rules(BaseModel):
 
     def __getattribute__(self, name: str) -> Any:
         """Note a block of the pipeline's own that a stage asks for."""
-        found = super().__getattribute__(name)
         if not name.startswith("_") and name in (super().__getattribute__("__pydantic_extra__") or ()):
             asked.note(name)
-        return found
+        return super().__getattribute__(name)
 
     @model_validator(mode="after")
     def _gate_suits_the_task(self) -> "Rules":
