@@ -15,10 +15,10 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system tools demo test lint bench lock clean
+.PHONY: help setup system tools demo test test-fast lint bench lock clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 setup: $(VENV)/ready ## make .venv with everything that the other targets use
 
@@ -51,10 +51,16 @@ test: tools setup ## lint, then run every test; real tools, no account, no serve
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: setup ## check and format-check the template's own code
+test-fast: setup ## seconds: the tests of the tool that start no real one (no git, no DVC, no other Python)
+	@$(BIN)/python -m pytest -q tests/unit -m 'not real' -n 2 --dist worksteal
+
+lint: setup ## check and format-check the template's own code, and the types of the tool
 	@$(BIN)/ruff check --quiet --config pyproject.toml hooks tests benchmarks
 	@$(BIN)/ruff format --quiet --check --config pyproject.toml . || \
 		{ echo 'not formatted: $(BIN)/ruff format --config pyproject.toml .' >&2; exit 1; }
+	@# Caches stand elsewhere: who generates a project would get them, too.
+	@cd '$(TOOL)' && '$(CURDIR)/$(BIN)/ruff' check --quiet --config pyproject.toml --cache-dir '$(CURDIR)/build/ruff' .
+	@cd '$(TOOL)' && '$(CURDIR)/$(BIN)/mypy' --no-error-summary --cache-dir '$(CURDIR)/build/mypy'
 
 bench: setup ## measure what the README promises, side by side with the alternative
 	@$(BIN)/python benchmarks/run.py

@@ -38,7 +38,7 @@ def git(*arguments: str, cwd: str | None = None, variables: dict[str, str] | Non
     """Run git; return what it prints."""
     environment = {**os.environ, **(variables or {})}
     command = ["git", *arguments]
-    done = subprocess.run(command, cwd=cwd, env=environment, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    done = subprocess.run(command, cwd=cwd, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip()
 
 
@@ -46,9 +46,9 @@ def call(method: str, url: str, headers: dict[str, str], body: Any = None, conte
     """Send a request; return the JSON of the answer, or None if there is no such thing."""
     data = content if body is None else json.dumps(body).encode()
     kind = "application/json" if body is not None else "application/octet-stream"
-    request = urllib.request.Request(url, data, {"Content-Type": kind, **headers}, method=method)  # noqa: S310
+    request = urllib.request.Request(url, data, {"Content-Type": kind, **headers}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 (the forge's own address)
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # the forge's own address
             text = answer.read()
     except urllib.error.HTTPError as error:
         if error.code == 404 and method == "GET":
