@@ -435,11 +435,11 @@ def _by_hand(file: str, lines: str) -> ProjectError:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file in one step; a link stays one."""
+    """Replace a file in one step; a link stays one, and lines end as they did."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.new")
-    ends = "\r\n" if "\r\n" in text else "\n"
+    ends = "\r\n" if path.exists() and b"\r\n" in path.read_bytes() else "\n"
     draft.write_text(text.replace("\r\n", "\n"), encoding="utf-8", newline=ends)
     if path.exists():
         shutil.copymode(path, draft)

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from pandas.api import types
 
 from .. import settings
-from ..errors import ProjectError
 from ..settings import ColumnType, Config, Data
 from . import columns, inputs, interface, spelling, table
 from .columns import Column, Reading
@@ -141,9 +140,7 @@ def write(
     """
     inputs.expect_check()
     folder = Path(folder)
-    rules = settings.read_rules()
-    _check_folder(folder, (rules.model_extra or {}).get("data"))
-    task = rules.task.name
+    task = settings.read_rules().task.name
     train = parts["train"]
     chosen = [
         _column(train[name], "feature", kind_of(train[name]), private) for name in train.columns if name != target
@@ -161,17 +158,6 @@ def write(
             to_parquet(as_given, folder / "raw_test.parquet")
     columns.write(chosen, folder / "columns.json")
     interface.write({"rows": {name: len(rows) for name, rows in parts.items()}}, folder / "summary.json")
-
-
-def _check_folder(folder: Path, data: object) -> None:
-    """Refuse a folder in which the record would not look for the rows."""
-    said = Path(data.get("prepared", PREPARED) if isinstance(data, dict) else PREPARED)
-    if folder != said:
-        raise ProjectError(
-            f"the rows go to {folder}, but the record looks for them in {said}",
-            "data.prepared in params.yaml says where they are; without it, it is data/prepared",
-            f"write `data: {{prepared: {folder.as_posix()}}}` into params.yaml, or change the folder in this call",
-        )
 
 
 def _column(values: "pd.Series[Any]", role: columns.Role, kind: ColumnType, private: Collection[str]) -> Column:
