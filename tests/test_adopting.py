@@ -167,7 +167,7 @@ def initialised(rents, generate, run):
         frozen = {} if line.startswith("uv build") else {"UV_FROZEN": "1", "UV_OFFLINE": "1"}
         rents.type(line, **wheels.client(), **frozen)
     (wheel,) = (project / "wheels").glob("*.whl")
-    commands = wheels.install(run, project / ".venv", wheel, "train")
+    commands = wheels.install(run, project / ".venv", wheel, ["train"])
     rents.variables = wheels.variables(commands) | {"UV_NO_SYNC": "1"}
     commands.joinpath("uv").symlink_to(BIN / "uv")
     ask = "import json; from modelbook.training import environment as e; print(json.dumps(e.installed_packages()))"

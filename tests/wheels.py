@@ -42,10 +42,10 @@ def described(wheel):
         return Parser().parsestr(packed.read(name).decode("utf-8"))
 
 
-def needed(wheel, *extras):
-    """Return the installed distributions that a wheel asks for, indirectly too."""
+def needed(wheel, extras, others):
+    """Return the installed distributions that a wheel with extras, and others beside it, ask for, indirectly too."""
     todo = [Requirement(line) for line in described(wheel).get_all("Requires-Dist")]
-    todo = [line for line in todo if _applies(line, extras)]
+    todo = [line for line in todo if _applies(line, extras)] + [Requirement(name) for name in others]
     found, seen = {}, set()
     while todo:
         line = todo.pop()
@@ -62,13 +62,13 @@ def _applies(line, extras):
     return line.marker is None or any(line.marker.evaluate({"extra": extra}) for extra in ("", *extras))
 
 
-def install(run, folder, wheel, *extras):
-    """Make an environment with the wheel and what it asks for; return its folder of commands."""
+def install(run, folder, wheel, extras=(), others=()):
+    """Make an environment with the wheel, its extras and other packages; return its folder of commands."""
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=wheel.parent)
     python = folder / "bin" / "python"
     run("uv", "pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, wheel, cwd=wheel.parent)
     (packages,) = folder.glob("lib/*/site-packages")
-    for distribution in needed(wheel, *extras):
+    for distribution in needed(wheel, extras, others):
         for file in distribution.files:
             top = file.parts[0]
             if top not in ("..", "__pycache__") and not (packages / top).exists():

@@ -3,7 +3,7 @@
 from importlib import metadata
 from importlib.util import find_spec
 
-from .errors import ProjectError
+from .errors import UnavailableError
 
 #: The packages of the extra `train`, as Python imports them.
 TRAIN = (
@@ -16,8 +16,8 @@ def need_train() -> None:
     """Refuse to go on where a package of the extra `train` is not installed."""
     missing = [name for name in TRAIN if find_spec(name) is None]
     if missing:
-        raise ProjectError(
-            f"this command needs packages that are not installed: {', '.join(missing)}",
-            "it works with tables, models or conf/; modelbook without the extra `train` only reads the registry",
+        raise UnavailableError(
+            f"this needs packages that are not installed: {', '.join(missing)}",
+            "modelbook without its extra `train` knows the versions, and cannot compute with their tables and models",
             f'pip install "modelbook[train]=={metadata.version("modelbook")}"   (in a project with uv.lock: uv sync)',
         )
