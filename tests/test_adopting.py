@@ -249,6 +249,21 @@ def test_the_record_tells_what_is_known_and_nothing_else(adopted):
     assert "| rmse |" in adopted.model("card", "v1.0.0").stdout
 
 
+def test_a_wheel_that_git_does_not_have_is_named_before_a_release(adopted):
+    (wheel,) = (adopted.project / "wheels").glob("*.whl")
+    name = wheel.relative_to(adopted.project).as_posix()
+    with (adopted.project / "uv.lock").open("a", encoding="utf-8") as lock_file:
+        lock_file.write(f'[[package]]\nname = "modelbook"\nversion = "0.1.0"\nsource = {{ path = "{name}" }}\n')
+    adopted.git("commit", "--quiet", "--all", "--message", "Lock the wheel")
+    assert "from which uv.lock installs" not in adopted.model("status").output
+    adopted.git("rm", "--quiet", "--cached", name)
+    adopted.git("commit", "--quiet", "--message", "Forget the wheel")
+    said = adopted.model("release", fails=True).output
+    assert f"{name}, from which uv.lock installs a package, is not in git" in said
+    assert f"git add --force {name}" in said
+    adopted.git("reset", "--quiet", "--hard", "HEAD~2")
+
+
 def test_a_life_of_versions(adopted):
     said = adopted.model("promote", "v1.0.0", "--to", "prod", fails=True).output
     assert "stages in params.yaml: prod needs a model card" in said
@@ -301,6 +316,9 @@ def test_another_tool_than_the_noted_one_is_refused_with_the_way_on(adopted):
         fix = re.search("to go on with this one: (dvc repro --force environment)", said)[1]
         adopted.type(fix)
         assert "train" in adopted.dvc("status")
+        # What was made with the noted tool is not made again with this one.
+        said = adopted.model("reproduce", "v1.0.0", fails=True, UV_OFFLINE="1").output
+        assert "the version's environment cannot be installed" in said
     finally:
         file.write_text(text, encoding="utf-8")
         adopted.git("restore", ".")
