@@ -36,7 +36,8 @@ def run_python(*arguments):
 def test_each_command_has_a_section_one_whole_line_an_example_and_json(name):
     command = COMMANDS[name]
     line = command.get_short_help_str(LINE_WIDTH)
-    assert command.rich_help_panel in (cli.app.COMPARE, cli.app.RELEASE, cli.app.LIVE, cli.app.PROVE, cli.app.STORE)
+    sections = (cli.app.COMPARE, cli.app.RELEASE, cli.app.LIVE, cli.app.PROVE, cli.app.STORE, cli.app.OWN)
+    assert command.rich_help_panel in sections
     assert line.endswith(".")
     assert not line.endswith("...")
     assert f"  $ model {name}" in command.help

@@ -11,7 +11,7 @@ from .conftest import SOURCE
 TOOL = SOURCE / "modelbook"
 #: The lowest first; a module imports from its own layer and from lower ones.
 LAYERS = [
-    {"errors", "settings", "contract", "mappings", "formats", "times", "progress"},
+    {"errors", "settings", "contract", "mappings", "formats", "times", "progress", "extras"},
     {"training"},
     {"store"},
     {"registry"},

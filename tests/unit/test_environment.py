@@ -90,7 +90,7 @@ def test_a_broken_lock_file_is_refused(tmp_path, refused):
         training.environment.locked_packages(tmp_path / "uv.lock")
 
 
-def test_other_installed_versions_than_noted_are_refused_with_both_ways_out(refused):
+def test_other_installed_versions_than_noted_are_refused_with_both_ways_out(refused, tmp_path):
     now = training.environment.describe()
     training.environment.check(now)
     other = replace(now, source="uv.lock", packages=now.packages | {"numpy": "0.1"})
@@ -101,6 +101,10 @@ def test_other_installed_versions_than_noted_are_refused_with_both_ways_out(refu
         f"uv lock --upgrade-package 'numpy=={np.__version__}' && uv sync && dvc repro$",
     ):
         training.environment.check(other)
+    with refused("Python .* runs, 2.7 is noted", "dvc repro --force environment && dvc repro$"):
+        training.environment.check(replace(now, python="2.7", packages={}))
+    tmp_path.joinpath("conf").mkdir()
+    tmp_path.joinpath("conf", "config.yaml").touch()
     with refused("Python .* runs, 2.7 is noted", "dvc repro --force compose && dvc repro$"):
         training.environment.check(replace(now, python="2.7", packages={}))
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from .training.inputs import reads as reads
     from .training.stage import stage as stage
 
-__version__ = "0.1.0"
-
 #: Where each public name stands: a module, or a function in one.
 PUBLIC = {
     "evaluation": "training.evaluation",
@@ -41,7 +39,10 @@ def __getattr__(name: str) -> Any:
     if name not in PUBLIC:
         raise AttributeError(f"module 'modelbook' has no attribute {name!r}")
     module, _, function = PUBLIC[name].partition(":")
-    # What a stage reads is noted from here on.
-    importlib.import_module("modelbook.training.inputs")
-    found = importlib.import_module(f"modelbook.{module}")
+    try:
+        # What a stage reads is noted from here on.
+        importlib.import_module("modelbook.training.inputs")
+        found = importlib.import_module(f"modelbook.{module}")
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{error.name} is not installed; it comes with the extra: modelbook[train]") from None
     return getattr(found, function) if function else found

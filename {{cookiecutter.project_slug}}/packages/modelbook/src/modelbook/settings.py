@@ -635,9 +635,17 @@ def read_rules(path: Path = PARAMS_FILE) -> Rules:
 
     Keys of a project's own are passed over where `compose` has checked them: only code of the project knows these.
     """
+    values = read_yaml(path)
+    if not Path("conf/config.yaml").exists():
+        return parse_rules(values, path)
     with _in_words((path,), Rules):
-        values = read_yaml(path)
-        return rules(values) if Path("conf/config.yaml").exists() else Rules.model_validate(values)
+        return rules(values)
+
+
+def parse_rules(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> Rules:
+    """Check what every pipeline has, of values that no `conf/` composes."""
+    with _in_words((path,), Rules):
+        return Rules.model_validate(dict(values))
 
 
 def rules(values: Mapping[str, Any]) -> Rules:

@@ -48,6 +48,7 @@ app = typer.Typer(
 
 COMPARE, RELEASE, LIVE = "Use and compare", "Release", "Live"
 PROVE, STORE = "Rebuild and prove", "Storage and jobs"
+OWN = "A pipeline of your own"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 VersionName = Annotated[
@@ -75,7 +76,9 @@ def command(section: str, *examples: str) -> Callable[[Callable[..., None]], Cal
     return register
 
 
-def run(work: str, view: Callable[[Any], None], json: bool, *arguments: Any, must_be: str = "") -> None:
+def run(
+    work: str, view: Callable[[Any], None], json: bool, *arguments: Any, must_be: str = "", find: str = "find"
+) -> None:
     """Do the work of a command under the progress display, and print what came of it.
 
     Parameters
@@ -90,10 +93,12 @@ def run(work: str, view: Callable[[Any], None], json: bool, *arguments: Any, mus
     arguments
     must_be : str
         The attribute that the result, or each of several, must have to be true; else the exit code is 1.
+    find : str
+        The function of `workspace.project` that finds what the work is called with.
     """
     module, _, function = work.partition(".")
     with views.working() as say:
-        project = import_module("modelbook.workspace.project").find(Path.cwd())
+        project = getattr(import_module("modelbook.workspace.project"), find)(Path.cwd())
         done = getattr(import_module(f"modelbook.commands.{module}"), function)(project, *arguments, say)
     if json:
         views.json(result.plain(done))
@@ -322,6 +327,28 @@ def retrain(
     passes to the branch `retrain`. It changes no other branch and releases nothing.
     """
     run("retrain.retrain", views.retrained, json, folder, scheduled)
+
+
+@command(OWN, "init --task regression", "init rents --task regression --rows data/features")
+def init(
+    name: Annotated[
+        str | None, typer.Argument(help="The model's name. Default: the project's.", metavar="NAME")
+    ] = None,
+    task: Annotated[
+        Literal["classification", "regression"] | None, typer.Option(help="What the model predicts.")
+    ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(help="The folder for the rows that the model takes. Default: data/prepared.", metavar="FOLDER"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Prepare a DVC pipeline that the template did not make.
+
+    It adds what is missing to dvc.yaml, params.yaml and the ignore files, and changes nothing that is there.
+    Then it says what is left to do.
+    """
+    run("init.init", views.initialised, json, name, task, rows, find="top")
 
 
 def main() -> None:

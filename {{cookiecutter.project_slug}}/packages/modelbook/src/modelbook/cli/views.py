@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..commands.checkout import CheckedOut
     from ..commands.diff import Section
     from ..commands.history import Entry
+    from ..commands.init import Initialised
     from ..commands.materialise import Materialised
     from ..commands.promote import Moved
     from ..commands.prune import Plan
@@ -355,6 +356,33 @@ def status(found: "Status") -> None:
         print("nothing is wrong")
     for problem in found.problems:
         print(f"  - {problem.what}\n    fix: {problem.fix}")
+
+
+def initialised(found: "Initialised") -> None:
+    for added in found.added:
+        print(f"added to {added.file}: {', '.join(added.what)}")
+    if not found.added:
+        print("nothing was missing in the files that model init writes")
+    calls = [step for step in found.steps if step.dvc_yaml]
+    for step in found.steps:
+        if calls and step is calls[0]:
+            print("\nA call in each of these stages. The body of a stage is a function:\n\n" + STAGE)
+        print(f"\n{step.what}:\n" + "\n".join(f"    {line}" for line in step.lines))
+        if step.dvc_yaml:
+            print("  in dvc.yaml, add to it:\n" + "\n".join(f"    {line}" for line in step.dvc_yaml))
+    print("\nThen: dvc repro, git add --all && git commit, model release. (model status says what is missing.)")
+
+
+#: How the script of a stage looks.
+STAGE = """\
+    from modelbook import evaluation, models, stage, tables
+
+    @stage
+    def main(settings):  # settings.train["alpha"] is what params.yaml says
+        ...
+
+    if __name__ == "__main__":
+        main()"""
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

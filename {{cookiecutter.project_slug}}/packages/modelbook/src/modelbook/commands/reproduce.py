@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import extras
 from ..errors import ProjectError, counted
 from ..progress import Say, silent
 from ..registry import derive
@@ -122,6 +123,7 @@ def workspace(project: Project, say: Say = silent) -> Comparison:
 
 def _fit_again(project: Project) -> tuple[str, str | None]:
     """Run the stage that makes the model, which then writes nothing; return its name and the md5 of the model."""
+    extras.need_train()
     stages = read_yaml((project.root / "dvc.yaml").read_bytes(), "dvc.yaml").get("stages") or {}
     made = {_path(out): (name, entry) for name, entry in stages.items() for out in entry.get("outs") or ()}
     if project.model_path not in made:

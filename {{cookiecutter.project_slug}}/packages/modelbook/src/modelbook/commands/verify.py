@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .. import extras
 from ..errors import ProjectError, counted
 from ..mappings import differences
 from ..progress import Say, silent
@@ -131,6 +132,7 @@ def derived_again(project: Project, versions: Sequence[Version], registry: Regis
     versions : sequence of Version
     registry : Registry
     """
+    extras.need_train()  # the gate compares predictions
     witnesses = _witnesses(project, registry)
     for version in versions:
         findings = Findings(version.name, registry.pruned(version.name) is not None)

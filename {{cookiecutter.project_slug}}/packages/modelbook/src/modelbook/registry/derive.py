@@ -230,6 +230,12 @@ def _other_than_ran(source: Source, path: str) -> ProjectError:
 
 def _data(source: Source, params: dict[str, Any]) -> record.Data:
     folder = prepared(params)
+    if not source.tracks(folder):
+        raise ProjectError(
+            f"no stage writes {folder}",
+            "a version records the rows that its model was trained on and judged by",
+            "say in params.yaml which folder tables.write fills: `data: {prepared: FOLDER}`; then dvc repro and commit",
+        )
     summary = source.json(f"{folder}/summary.json")
     path = data_block(params).get("path", "")
     unknown = {"rows": None, "columns": None}  # a pipeline of your own making need not count them

@@ -4,8 +4,7 @@ In `dvc repro` the stage composes `conf/` with Hydra. In an experiment DVC has
 already composed `conf/` with the overrides of that run, so the stage only
 checks the result, and writes it so that all readers take it alike. A
 `params.yaml` that somebody edited by hand is refused.
-`--print FOLDER` only composes a folder, and `--check FILE` only checks the rules
-in a file that nothing composes; both write nothing.
+`--print FOLDER` only composes a folder, and writes nothing.
 """
 
 import json
@@ -278,9 +277,6 @@ def _as_hydra_writes(value: Any) -> str:
 def main() -> None:
     if sys.argv[1:2] == ["--print"]:
         print(compose(Path(sys.argv[2])).text, end="")
-        return
-    if sys.argv[1:2] == ["--check"]:
-        config.read_rules(Path(sys.argv[2]))
         return
     if os.environ.get("DVC_EXP_BASELINE_REV"):
         composed = of_experiment()

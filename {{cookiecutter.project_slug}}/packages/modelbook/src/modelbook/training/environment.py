@@ -204,7 +204,7 @@ def write(path: Path = ENVIRONMENT_FILE) -> None:
         print(
             f"{path}: {UV_LOCK} locks no versions, so the {len(environment.packages)} installed ones count."
             "\n  `uv lock` fixes them for everybody (with pip: `pip install uv && uv lock`), and a release needs it."
-            "\n  Else type `dvc repro --force compose` after you changed one."
+            f"\n  Else type `dvc repro --force {_stage()}` after you changed one."
         )
     else:
         print(f"{path}: {len(environment.packages)} runtime packages as {UV_LOCK} locks them")
@@ -220,6 +220,11 @@ def read(path: Path = ENVIRONMENT_FILE) -> Environment:
         ) from None
 
 
+def _stage() -> str:
+    """Return the stage that notes the environment."""
+    return "compose" if Path("conf/config.yaml").exists() else "environment"
+
+
 def check(environment: Environment) -> None:
     """Refuse to work with other versions than those that count.
 
@@ -229,7 +234,8 @@ def check(environment: Environment) -> None:
     here = packages.python_version()
     wrong = [] if here == environment.python else [f"Python {here} runs, {environment.python} is noted"]
     locked = environment.source == UV_LOCK.name
-    again = "dvc repro" if locked and not wrong else "dvc repro --force compose && dvc repro"
+    force = f"dvc repro --force {_stage()} && dvc repro"
+    again = "dvc repro" if locked and not wrong else force
     installs, locks = [], []
     for found in packages.mismatches(environment.packages):
         if found.installed is not None:
@@ -240,8 +246,10 @@ def check(environment: Environment) -> None:
     if environment.tool != running_tool():
         raise ProjectError(
             f"the part of modelbook that trains is not the one that {ENVIRONMENT_FILE} notes",
-            "it was changed after the stage compose ran, or this is another copy of it",
-            "dvc repro, which begins with compose (an experiment of another commit: uv sync there first)",
+            f"it was changed after the stage {_stage()} ran, or this is another copy of it",
+            "dvc repro (an experiment of another commit: uv sync there first)"
+            if Path(TOOL_FOLDER).is_dir()
+            else f"to go back to the noted one: uv sync; to go on with this one: {force}",
         )
     if wrong:
         pip = f"pip install {' '.join(installs)}" if installs else f"use Python {environment.python}"

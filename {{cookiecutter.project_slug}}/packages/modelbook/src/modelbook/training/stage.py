@@ -42,7 +42,7 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
     def runner(*arguments: Any, **named: Any) -> Any:
         if arguments or named:
             return function(*arguments, **named)
-        return run(lambda: _noted(function), _module(function))
+        return run(lambda: _noted(function), _module(function) or sys.argv[0])
 
     return runner
 

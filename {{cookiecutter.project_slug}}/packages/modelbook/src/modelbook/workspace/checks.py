@@ -5,6 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
+from .. import settings
 from ..errors import ProjectError
 from ..mappings import differences
 from ..registry import derive
@@ -145,20 +146,34 @@ def pipeline(project: Project) -> list[Problem]:
 
 
 def lock_file(project: Project) -> list[Problem]:
-    """Check that `uv.lock` locks the environment."""
+    """Check that `uv.lock` locks the environment, and that git has what it takes from this folder."""
     content = project.git.file("HEAD", "uv.lock") or b""
     try:
-        locks = bool(tomllib.loads(content.decode("utf-8-sig")).get("package"))
+        locked = tomllib.loads(content.decode("utf-8-sig")).get("package", [])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         return [Problem("uv.lock cannot be read", "git checkout uv.lock, or uv lock")]
-    if locks:
-        return []
+    if locked:
+        sources = [source for entry in locked for source in _local(entry.get("source", {})) if source != "."]
+        in_git = project.git.files("HEAD") if sources else []
+        return [
+            Problem(
+                f"{source}, from which uv.lock installs a package, is not in git",
+                f"git add --force {shlex.quote(source)}, then commit; what lies elsewhere must be copied here first",
+            )
+            for source in sources
+            if not any(f"{name}/".startswith(f"{source}/") for name in in_git)
+        ]
     return [
         Problem(
             "uv.lock locks no versions, so the environment cannot be rebuilt",
             "uv lock && uv sync (with pip: pip install uv && uv lock), then dvc repro and commit",
         )
     ]
+
+
+def _local(source: dict[str, str]) -> list[str]:
+    """Return the file or folder of a source in `uv.lock`, if it is one."""
+    return [source[kind] for kind in ("path", "directory", "editable", "virtual") if kind in source]
 
 
 def stale_params(project: Project) -> Problem | None:
@@ -187,7 +202,10 @@ def stale_params(project: Project) -> Problem | None:
 def _by_hand(project: Project) -> Problem | None:
     """Return what is wrong in a `params.yaml` that nothing composes."""
     try:
-        project.python("modelbook.training.compose", "--check", "params.yaml")
+        # In this process: it takes no package of the extra `train`.
+        settings.parse_rules(read_yaml((project.root / "params.yaml").read_bytes(), "params.yaml"))
+    except FileNotFoundError:
+        return Problem("there is no params.yaml", "model init")
     except ProjectError as error:
         return Problem(error.what, "correct params.yaml, then dvc repro")
     return None

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -69,13 +70,15 @@ def differences(folder: Path) -> list[str]:
 
 def _needed(folder: Path) -> set[str]:
     """Return the packages that the project of a worktree names for this platform."""
-    lines = []
+    lines = [] if (folder / TOOL_FOLDER).is_dir() else metadata.requires("modelbook") or []
     for file in (folder / "pyproject.toml", (folder / TOOL_FOLDER).parents[1] / "pyproject.toml"):
         if file.is_file():
             project = tomllib.loads(file.read_text(encoding="utf-8-sig"))["project"]
             lines += [*project["dependencies"], *project.get("optional-dependencies", {}).get("train", [])]
     wanted = [Requirement(line) for line in lines]
-    return {canonicalize_name(one.name) for one in wanted if one.marker is None or one.marker.evaluate()}
+    return {
+        canonicalize_name(one.name) for one in wanted if one.marker is None or one.marker.evaluate({"extra": "train"})
+    }
 
 
 def _install(home: Path, folder: Path, python: str) -> None:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import extras
 from ..contract import TOOL_FOLDER
 from ..errors import ProjectError, UnavailableError
 from ..registry import registry
@@ -160,6 +161,8 @@ class Project:
         self, *arguments: str, cwd: Path | None = None, text: str | None = None, python: str = sys.executable
     ) -> str:
         """Run a module of the pipeline with the code of a folder; return its output, or raise its own error."""
+        if python == sys.executable:
+            extras.need_train()
         where = cwd or self.root
         done = subprocess.run(  # noqa: S603 (an argument list)
             [python, "-m", *arguments],
@@ -203,14 +206,20 @@ def failure(what: str, stderr: str) -> ProjectError:
 
 
 def find(start: Path) -> Project:
-    """Return the project that a folder is in.
+    """Return the project that a folder is in; if it names no model, or is not in order, that is a `ProjectError`."""
+    root = top(start)
+    return Project(root, *registry.artifact(root))
+
+
+def top(start: Path) -> Path:
+    """Return the folder of the project that a folder is in.
 
     Raises
     ------
     ProjectError
         If the folder is in no git repository, or the top of the repository is not the project.
     """
-    root = _top(start)
+    root = _repository(start)
     inside = [folder for folder in (start.resolve(), *start.resolve().parents) if folder.is_relative_to(root)][:-1]
     nested = next((folder for folder in inside if (folder / ".dvc" / "config").is_file()), None)
     if nested:
@@ -226,10 +235,10 @@ def find(start: Path) -> Project:
             "it names the stages and the model",
             "type the command in a folder of the project; if the file was deleted: git checkout HEAD -- dvc.yaml",
         )
-    return Project(root, *registry.artifact(root))
+    return root
 
 
-def _top(start: Path) -> Path:
+def _repository(start: Path) -> Path:
     """Return the top of the repository that a folder is in."""
     git, reason = Git(start), ""
     root: Path | None = None

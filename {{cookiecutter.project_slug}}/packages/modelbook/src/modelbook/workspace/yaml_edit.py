@@ -5,6 +5,7 @@ The parser tells where each value stands in the text; only those characters are 
 
 import json
 import re
+import textwrap
 from typing import Any
 
 import yaml
@@ -51,6 +52,19 @@ def add(text: str, path: tuple[str, ...], new: Any) -> str:
     column = parent.value[0][0].start_mark.column
     place = _line_end(text, _end(parent.value[-1][1]))
     return f"{text[:place]}\n{' ' * column}{entry}{text[place:]}"
+
+
+def insert(text: str, path: tuple[str, ...], lines: str) -> str:
+    """Return the text with lines put first below a mapping that it has, indented as what stands there."""
+    parent, holder = _find(text, path), _find(text, path[:-1])
+    if not isinstance(parent, MappingNode) or parent.flow_style or not isinstance(holder, MappingNode):
+        raise NotThereError(".".join(path))
+    # Right below the key: a comment above the first entry is about that one.
+    key = next(key for key, _ in holder.value if key.value == path[-1])
+    place = _line_end(text, key.end_mark.index)
+    return (
+        f"{text[:place]}\n{textwrap.indent(lines.rstrip(), ' ' * parent.value[0][0].start_mark.column)}{text[place:]}"
+    )
 
 
 def remove(text: str, path: tuple[str, ...]) -> str:
