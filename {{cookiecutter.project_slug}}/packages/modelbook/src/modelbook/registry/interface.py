@@ -67,6 +67,7 @@ def bump(parent: Record, now: Record, store: Store) -> tuple[Bump, str]:
         ("data", parent.data.inputs, now.data.inputs),
         ("code", parent.code.stages, now.code.stages),
         ("code", parent.code.dvc_yaml, now.code.dvc_yaml),
+        ("code", parent.code.tool, now.code.tool),
         ("params", parent.params.sha256, now.params.sha256),
     ):
         if before != after:

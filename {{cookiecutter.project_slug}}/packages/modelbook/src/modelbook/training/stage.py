@@ -49,7 +49,11 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _noted(function: Callable[..., Any]) -> Any:
     environment.check(environment.read())
-    return function(settings.read_settings())
+    opened = set(inputs.seen.read)
+    found = settings.read_settings()
+    # The keys are noted one by one, as the function asks for them; the file would stand for all of them.
+    inputs.seen.read -= {str(settings.PARAMS_FILE.absolute())} - opened
+    return function(found)
 
 
 def run(main: Callable[[], Any], module: str | None = None, is_stage: bool = True) -> Any:
