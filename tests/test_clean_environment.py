@@ -54,9 +54,9 @@ def test_pip_installs_the_project_and_trains_in_it(clean):
     run(python_of_tests(), "-m", "venv", ".venv")
     path = f"{project / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     # Compiling everything takes pip a minute; what is imported here is compiled then.
-    run("pip", "install", "--quiet", "--no-compile", "-e", ".[dev]", PATH=path)
+    run("pip", "install", "--quiet", "--no-compile", "-e", "packages/modelbook", "-e", ".[dev]", PATH=path)
     done = run("dvc", "repro", PATH=path)
     assert "uv.lock locks no versions, so the" in done.output
     assert (project / "model" / "model.skops").exists()
-    run("pytest", "-q", "tests/test_dependencies.py", PATH=path)
+    run("pytest", "-q", "tests/test_project.py", PATH=path)
     shutil.rmtree(project / ".venv")

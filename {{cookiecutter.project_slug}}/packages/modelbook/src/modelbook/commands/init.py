@@ -10,7 +10,7 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from .. import settings
+from .. import extras, settings
 from ..errors import ProjectError
 from ..mappings import load_yaml
 from ..progress import Say, silent
@@ -318,6 +318,8 @@ def _packages(root: Path) -> list[Step]:
         ) from None
     if not any(line.name == "modelbook" and "train" in line.extras for line in lines):
         return [Step("Name the packages in pyproject.toml", ("uv add --extra train MODELBOOK.whl",))]
+    if extras.missing():
+        return [Step("Install the packages that training needs", (extras.command(),))]
     return [] if locked else [Step("Lock the packages", ("uv lock",))]
 
 
