@@ -330,7 +330,7 @@ def _calls(stages: dict[str, Any], rows: str) -> list[Step]:
     steps = {
         rows: Step(
             "The stage that makes the rows for the model",
-            (f'tables.write({{"train": train, "test": test}}, "TARGET"{folder})',),
+            ('tables.write({"train": train, "test": test}, "TARGET"' + folder + ")",),
             (deps, "params: [task.name]", f"outs: [{rows}]"),
         ),
         MODEL: Step(
@@ -345,7 +345,7 @@ def _calls(stages: dict[str, Any], rows: str) -> list[Step]:
         EVALUATION: Step(
             "The stage that judges the model",
             (f"judged = evaluation.judge(settings{folder})",),
-            (deps, "params: [compute, task]", f"outs: [{PREDICTIONS}, {EVALUATION}: {{cache: false}}]"),
+            (deps, "params: [compute, task]", f"outs: [{PREDICTIONS}, {EVALUATION}: " + "{cache: false}]"),
         ),
     }
     entries = [_block(stages, name) for name in stages]
