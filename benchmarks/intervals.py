@@ -12,10 +12,11 @@ SAMPLES, LARGE_DRAWS, LARGE_ROWS = 300, 20, 1_000_000
 COVERAGE = """
 import sys
 import numpy as np
-from penguins.pipeline import config, metrics, resampling
+from modelbook import settings
+from modelbook.training import metrics, resampling
 
 samples, large_draws, large_rows = map(int, sys.argv[1:])
-bootstrap = config.Bootstrap(resamples=500, level=0.95)
+bootstrap = settings.Bootstrap(resamples=500, level=0.95)
 names = {0: "rare class", 1: "numbers", 2: "heavy tails"}
 
 def drawn(kind, n, generator):

@@ -4,9 +4,8 @@ import re
 import sys
 from pathlib import Path
 
-from measure import new_project, run, seconds, title
+from measure import STAGES, new_project, run, seconds, title
 
-STAGES = ("compose", "prepare", "train", "evaluate")
 #: What is wanted: seconds of `evaluate`; time and memory of everything as multiples of the script's.
 EVALUATE_SECONDS, TIMES, MEMORY = 8, 2, 1.5
 
@@ -114,7 +113,7 @@ def measure(folder: Path, rows: int) -> None:
         plain, plain_memory = peak("python", script, project / "data" / "raw" / "table.csv", task, cwd=parent)
         whole = seconds(lambda project=project: run("dvc", "repro", cwd=project))
         print(f"{'plain script':<12} {plain:6.1f} s {plain_memory:6.0f} MiB")
-        stages = {stage: peak("python", "-m", f"penguins.pipeline.{stage}", cwd=project) for stage in STAGES}
+        stages = {stage: peak("python", "-m", module, cwd=project) for stage, module in STAGES.items()}
         for stage, (took, memory) in stages.items():
             wanted = f"   (wanted: at most {EVALUATE_SECONDS} s)" if stage == "evaluate" else ""
             print(f"{stage:<12} {took:6.1f} s {memory:6.0f} MiB{wanted}")

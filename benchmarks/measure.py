@@ -9,6 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+#: What `python -m` runs for each stage.
+STAGES = {
+    "compose": "modelbook.training.compose",
+    "prepare": "penguins.prepare",
+    "train": "penguins.train",
+    "evaluate": "penguins.evaluate",
+}
 TEMPLATE = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 
@@ -18,7 +25,7 @@ def run(*command: object, cwd: Path) -> str:
     environment = {
         "HOME": os.environ["HOME"],
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(cwd / "src"),
+        "PYTHONPATH": str(cwd / "packages" / "modelbook" / "src"),
         "DVC_NO_ANALYTICS": "1",
         "LANG": "C.UTF-8",
         # Where packages come from, for the part that installs a peer; the key of the part with a bucket.
@@ -33,7 +40,7 @@ def run(*command: object, cwd: Path) -> str:
 
 def model(*arguments: str, cwd: Path) -> str:
     """Run the `model` command of a project."""
-    return run("python", "-m", "penguins.cli", *arguments, cwd=cwd)
+    return run("model", *arguments, cwd=cwd)
 
 
 def seconds(action: Callable[[], object]) -> float:

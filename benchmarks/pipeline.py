@@ -7,10 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import medians, new_project, run, seconds, title
-
-STAGES = ("compose", "prepare", "train", "evaluate")
-
+from measure import STAGES, medians, new_project, run, seconds, title
 
 TRIVIAL = """stages:
   a: {cmd: echo 1 > a, deps: [in], outs: [a]}
@@ -28,17 +25,23 @@ PEAK = (
 
 
 #: Does the work of all stages in one process.
-ONE_PROCESS = (
-    "import importlib, sys\nfor stage in sys.argv[1:]: importlib.import_module('penguins.pipeline.' + stage).main()\n"
-)
+ONE_PROCESS = """
+from modelbook import settings
+from modelbook.training import compose, inputs
+compose.main()
+inputs.seen.is_checked = True
+from penguins import evaluate, prepare, train
+for stage in (prepare.prepare, train.train, evaluate.evaluate):
+    stage(settings.read_settings())
+"""
 
 
 #: What each stage imports on its way.
 IMPORTS = {
-    "compose": "import penguins.pipeline.compose, hydra, omegaconf, sklearn.linear_model",
-    "prepare": "import penguins.pipeline.prepare, pandera.pandas",
-    "train": "import penguins.pipeline.train, penguins.pipeline.features, skops.io, pandera.pandas, hydra.utils",
-    "evaluate": "import penguins.pipeline.evaluate, skops.io, sklearn.pipeline, pandera.pandas, matplotlib.figure",
+    "compose": "import modelbook.training.compose, hydra, omegaconf, sklearn.linear_model",
+    "prepare": "import penguins.prepare, pandera.pandas",
+    "train": "import penguins.train, skops.io, pandera.pandas, hydra.utils",
+    "evaluate": "import penguins.evaluate, skops.io, sklearn.pipeline, pandera.pandas, matplotlib.figure",
 }
 
 
@@ -84,7 +87,7 @@ def forced(project: Path, trivial: Path, repeats: int) -> None:
     found = medians(
         repeats,
         dvc=lambda: run("dvc", "repro", "--force", cwd=project),
-        one=lambda: run("python", "-c", ONE_PROCESS, *STAGES, cwd=project),
+        one=lambda: run("python", "-c", ONE_PROCESS, cwd=project),
         trivial=lambda: run("dvc", "repro", "--force", cwd=trivial),
         **{
             f"import {stage}": (lambda stage=stage: run("python", "-c", IMPORTS[stage], cwd=project))
@@ -134,8 +137,7 @@ def growth(folder: Path, sizes: list[int]) -> None:
         size = (project / "data" / "raw" / "table.csv").stat().st_size / 1e6
         total = seconds(lambda project=project: run("dvc", "repro", cwd=project))
         cells = []
-        for stage in STAGES:
-            module = f"penguins.pipeline.{stage}"
+        for module in STAGES.values():
             start = time.perf_counter()
             peak = float(run("python", "-c", PEAK, sys.executable, "-m", module, cwd=project).splitlines()[-1])
             cells.append(f"{time.perf_counter() - start:6.1f} s {peak:5.0f} MiB")
@@ -150,13 +152,14 @@ MODEL_FILES = """
 import statistics, sys, time
 from pathlib import Path
 import joblib, skops.io
-from penguins.pipeline import interface, model_file, trust
+from modelbook.training import interface, model_file, trust
 described = interface.read(Path("model/interface.json"))["file"]
 path = Path("model/model.skops")
 model = model_file.load(path, described)
 joblib.dump(model, sys.argv[1] + "/m.joblib")
 skops.io.dump(model, sys.argv[1] + "/m.skops")
-trusted = list(trust.PARTS) + ["penguins.pipeline.features.DateParts"]
+ours = ["modelbook.training.preprocessing.DateParts", "modelbook.training.preprocessing.Numbers"]
+trusted = list(trust.PARTS) + ours + ["penguins.features.Derived"]
 ways = {
     "ours": (path, lambda: model_file.load(path, described)),
     "skops": (Path(sys.argv[1] + "/m.skops"), lambda: skops.io.load(sys.argv[1] + "/m.skops", trusted=trusted)),

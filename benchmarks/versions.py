@@ -129,7 +129,7 @@ def many_tags(project: Path, folder: Path, repeats: int) -> None:
 def start_up(project: Path, repeats: int) -> None:
     title("model --help, and a refused command")
     refused = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:], capture_output=True).returncode != 1)"
-    words = (sys.executable, "-m", "penguins.cli", "show", "v99.0.0")
+    words = (sys.executable, "-m", "modelbook.cli.app", "show", "v99.0.0")
     found = medians(
         repeats,
         help=lambda: model("--help", cwd=project),

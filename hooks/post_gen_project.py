@@ -20,6 +20,9 @@ def drop_folders():
     for folder, (key, values) in FOLDERS.items():
         if ANSWERS[key] not in values:
             shutil.rmtree(folder)
+    # What Python left in a work tree of the template.
+    for cache in list(Path("packages").rglob("__pycache__")):
+        shutil.rmtree(cache)
 
 
 def git(*arguments):

@@ -46,7 +46,9 @@ STANDARD_LIBRARY = sys.stdlib_module_names | frozenset(
     mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib tomllib uu xdrlib""".split()
 )
 # Names of folders in the project, and of devices on Windows.
-RESERVED = frozenset("conf data docs model plots src test tests aux con nul prn".split())
+RESERVED = frozenset(
+    "build conf data dist docs model modelbook notebooks packages plots predictions src test tests wheels".split()
+) | frozenset("aux con nul prn".split())
 RESERVED |= {f"{device}{number}" for device in ("com", "lpt") for number in range(10)}
 
 #: Characters that reorder the text around them, so that it reads as it is not.

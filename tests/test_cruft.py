@@ -99,7 +99,9 @@ def next_release(source):
     change(project / "pyproject.toml", '"conf/model", ', '"conf/model", "conf/notes", ')
     readme = project / "README.md"
     change(readme, "Every result of this project is made by", "Each result of this project is made by")
-    change(readme, "│   ├── split/", "│   ├── notes/                  what to keep\n│   ├── split/")
+    change(
+        project / "docs" / "layout.md", "│   ├── split/", "│   ├── notes/                  what to keep\n│   ├── split/"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import tomllib
 
 import pytest
 from conftest import TEMPLATE
-from markdown_it import MarkdownIt
 from packaging.requirements import Requirement
 from test_answers import SUPPORTED
 
@@ -64,9 +63,9 @@ def test_python_files_hold_no_template_syntax_in_the_template():
         assert "{{" not in text, file
 
 
-def test_the_tree_in_the_readme_is_the_tree_on_disk(project):
-    readme = (project / "README.md").read_text(encoding="utf-8")
-    tree = readme.split("## What is where")[1].split("```")[1].strip().splitlines()
+def test_the_tree_in_the_docs_is_the_tree_on_disk(project):
+    page = (project / "docs" / "layout.md").read_text(encoding="utf-8")
+    tree = page.split("```")[1].strip().splitlines()
     assert tree[0] == f"{project.name}/"
     folders = []
     for line in tree[1:]:
@@ -81,19 +80,12 @@ def test_the_tree_in_the_readme_is_the_tree_on_disk(project):
     assert shown == on_disk
 
 
-def test_every_group_of_conf_is_in_the_readme(project):
-    readme = (project / "README.md").read_text(encoding="utf-8")
+def test_every_group_of_conf_is_in_the_docs(project):
+    tree = (project / "docs" / "layout.md").read_text(encoding="utf-8")
+    groups = (project / "docs" / "configuration.md").read_text(encoding="utf-8")
     for group in (project / "conf").iterdir():
-        assert f"── {group.name}" in readme
-
-
-def test_every_relative_link_resolves(project):
-    for page in project.rglob("*.md"):
-        for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
-            for child in token.children or []:
-                target = child.attrs.get("href") or child.attrs.get("src") or ""
-                if target and "://" not in target and not target.startswith(("#", "mailto:")):
-                    assert (page.parent / target.partition("#")[0]).exists(), f"{page}: {target}"
+        assert f"── {group.name}" in tree
+        assert f"\n| `{group.name}` |" in groups or group.name == "config.yaml"
 
 
 def test_options_drop_whole_files(project, answers):

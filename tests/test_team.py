@@ -157,8 +157,8 @@ def blocks(markdown):
     return [block.strip().splitlines() for block in re.findall(r"```bash\n(.*?)```", markdown, re.DOTALL)]
 
 
-def test_the_readmes_team_section_is_walked_by_two_people(team_once, run, environment, edit, tmp_path, bucket):  # noqa: F811
-    """Every command of the section, in its order, each by the person that it is for: Ann starts, Bob changes."""
+def test_the_page_on_teams_is_walked_by_two_people(team_once, run, environment, edit, tmp_path, bucket):  # noqa: F811
+    """Every command of the page, in its order, each by the person that it is for: Ann starts, Bob changes."""
     ann = Team(tmp_path / "ann", run, environment)
     ann.folder.mkdir()
     ann.origin = tmp_path / "penguins.git"
@@ -166,8 +166,8 @@ def test_the_readmes_team_section_is_walked_by_two_people(team_once, run, enviro
     ann.git("remote", "remove", "origin")
     ann.git("tag", "--delete", *ann.git("tag").splitlines())
     run("git", "init", "--quiet", "--bare", "--initial-branch=main", ann.origin, cwd=tmp_path)
-    text = (ann.project / "README.md").read_text(encoding="utf-8").partition("## Work together")[2]
-    start, join, change, merge, release, see = blocks(text.partition("\n## ")[0])
+    page = (ann.project / "docs" / "team.md").read_text(encoding="utf-8")
+    start, join, change, merge, release, see = blocks(page)
     keys, said = servers.variables(bucket), {}
 
     def walk(lines, cwd):

@@ -2,23 +2,13 @@
 
 import re
 import subprocess
-from urllib.parse import unquote
 
 from conftest import TEMPLATE
-from markdown_it import MarkdownIt
 
 
 def tracked():
     names = subprocess.run(["git", "ls-files", "-z"], cwd=TEMPLATE, check=True, capture_output=True, text=True).stdout
     return [TEMPLATE / name for name in names.split("\0") if name]
-
-
-def test_every_relative_link_of_the_readme_resolves():
-    for token in MarkdownIt().parse((TEMPLATE / "README.md").read_text(encoding="utf-8")):
-        for child in token.children or []:
-            target = child.attrs.get("href") or child.attrs.get("src") or ""
-            if target and "://" not in target and not target.startswith("#"):
-                assert (TEMPLATE / unquote(target)).exists(), target
 
 
 def test_every_make_target_of_the_readme_exists(run):

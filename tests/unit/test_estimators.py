@@ -219,7 +219,7 @@ def test_a_fault_in_the_teams_own_code_is_named_with_its_line(tmp_path, monkeypa
     (tmp_path / "own_fault.py").write_text("def fit():\n    raise KeyError('x')\n", encoding="utf-8")
     with pytest.raises(KeyError) as caught:
         importlib.import_module("own_fault").fit()
-    assert training.models._own_line(caught.value) == "own_fault.py, line 2"
+    assert training.own.line_of(caught.value) == "own_fault.py, line 2"
 
 
 def test_what_cannot_be_used_is_refused_before_training(params, train, refused):

@@ -179,9 +179,10 @@ def test_keys_of_params_that_a_stage_asks_for_must_be_named(stage_of, refused):
 
 
 def test_the_configuration_notes_the_keys_that_are_asked_for_and_not_those_that_are_checked(params, monkeypatch):
+    values = params.model_dump(mode="json")
     asked = settings.Asked()
     monkeypatch.setattr(settings, "asked", asked)
-    again = settings.parse(params.model_dump(mode="json"))
+    again = settings.parse(values)
     assert asked.keys == set()
     assert again.compute.seed == params.compute.seed
     assert again.task.bootstrap.level
@@ -189,6 +190,8 @@ def test_the_configuration_notes_the_keys_that_are_asked_for_and_not_those_that_
     assert dict(again.split)
     assert again.features.model_dump()
     assert {"split.*", "features.*"} <= asked.keys
+    assert dict(again)
+    assert "model.*" in asked.keys
 
 
 def test_a_stage_is_found_by_name_by_command_and_with_its_folder(stage_of, refused):

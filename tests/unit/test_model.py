@@ -1,8 +1,11 @@
 """Every model of conf/model/ trains, is saved in canonical bytes, and is loaded with care."""
 
 import functools
+import importlib.util
 import io
 import json
+import re
+import sys
 import zipfile
 
 import numpy as np
@@ -11,7 +14,18 @@ from modelbook import training
 
 from .conftest import PROJECT
 
-MODELS = sorted(file.stem for file in (PROJECT / "conf" / "model").glob("*.yaml"))
+#: The package that each model comes from. Those that are not installed here are asked for what to type.
+PACKAGES = {
+    file.stem: re.search(r"_target_: (\w+)", file.read_text(encoding="utf-8"))[1]
+    for file in sorted((PROJECT / "conf" / "model").glob("*.yaml"))
+}
+MODELS = [name for name, package in PACKAGES.items() if importlib.util.find_spec(package)]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project(generated, monkeypatch):
+    """Work where `trusted_types.txt` lists the types of the models that bring a package."""
+    monkeypatch.chdir(generated)
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +50,17 @@ def test_saved_and_loaded_it_predicts_the_same(table, columns, fit, name):
     training.interface.replay(model, described, golden)
     assert training.model_file.to_bytes(model) == content
     json.dumps([described, golden], allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_a_model_whose_package_is_missing_says_what_to_type(generated, refused, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    composed = training.compose.compose(generated / "conf", (f"model={name}",))
+    with refused(f"conf/model/{name}.yaml: _target_ '{name}", f"fix: uv add {name} "):
+        training.compose.check(composed)
+    estimator = composed.values["model"]["estimator"]["_target_"].rpartition(".")[2]
+    needed = {f"{name}.sklearn.{estimator}", *training.trust.HELD[f"{name}."]}
+    assert needed <= training.trust.listed(generated / "trusted_types.txt")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import json
 import re
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from modelbook import settings, stage, training
@@ -78,3 +79,48 @@ def test_rows_of_another_environment_and_rules_that_nobody_reads_are_refused(els
     params.write_text(params.read_text(encoding="utf-8").replace("judged_by:", "judged_bye:"), encoding="utf-8")
     with refused("gate.judged_bye in params.yaml is not a known key; did you mean 'judged_by'?"):
         training.tables.write({"train": rows, "test": rows}, "answer", folder)
+
+
+@pytest.fixture
+def data(params):
+    return params.data.model_copy(update={"rules": {}, "target": "y"})
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ({"x": [1, "a"], "y": ["a", "b"]}, "makes: the column 'x' holds values of the types int, str.*rows\\['x'\\]"),
+        ({"x": [b"1", b"2"], "y": ["a", "b"]}, "makes: the column 'x' has the type binary.*leave_out"),
+        ({"x": pd.cut([1, 2], [0, 1, 2]), "y": ["a", "b"]}, "makes: the column 'x' has the type dictionary"),
+        ({"x": [], "y": []}, "the table that prepare makes has no rows"),
+        ({"x": [1, 2]}, "target names the column 'y', which the table that prepare makes does not have"),
+        ({"x": [1.0, float("inf")], "y": ["a", "b"]}, "makes, row 2, column 'x' is infinite"),
+    ],
+)
+def test_a_table_that_code_made_is_refused_by_the_name_of_its_column(data, refused, rows, words):
+    with refused(words):
+        training.table.of(pd.DataFrame(rows), data, "conf/data/penguins.yaml")
+
+
+def test_two_columns_of_one_name_as_a_join_gives_them_and_what_is_no_table_are_refused(data, refused):
+    with refused("two columns are called 'y'", "rename one in the table that prepare makes"):
+        training.table.of(pd.DataFrame([[1, 2]], columns=["y", "y"]), data, "conf/data/penguins.yaml")
+    with refused("takes a DataFrame or a pyarrow.Table, not a dict"):
+        training.table.of({"y": [1]}, data, "conf/data/penguins.yaml")
+
+
+def test_a_frame_has_the_types_of_its_columns_and_no_index(data):
+    frame = pd.DataFrame(
+        {
+            "day": pd.to_datetime(["2026-01-01", None]),
+            "kind": pd.Categorical(["a", None]),
+            "size": pd.array([1, None], dtype="Int64"),
+            "flag": [True, False],
+            "y": ["a", "b"],
+        },
+        index=[7, 7],
+    )
+    found = training.table.of(frame, data, "conf/data/penguins.yaml")
+    assert found.types == {"day": "date", "kind": "category", "size": "number", "flag": "boolean", "y": "category"}
+    same = training.table.of(pa.Table.from_pandas(frame, preserve_index=False), data, "conf/data/penguins.yaml")
+    assert found.arrow.equals(same.arrow)

@@ -98,3 +98,9 @@ def test_the_tests_of_a_project_pass_with_another_table_a_derived_column_and_oth
 def test_the_tests_of_a_project_that_need_no_data_pass_without_them(project):
     shutil.rmtree(project / "data" / "raw")
     assert "passed, 3 skipped" in run(project)
+
+
+def test_a_table_that_only_the_stage_prepare_can_read_is_no_failure(project, tmp_path):
+    (project / "data" / "raw" / "penguins.csv").rename(project / "data" / "raw" / "penguins.sqlite")
+    with pytest.raises(MissingError, match=r"not a CSV or Parquet file(?s:.*)fix: dvc repro"):
+        testing.rows(testing.settings(), tmp_path)

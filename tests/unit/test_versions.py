@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelbook import commands, errors, registry, training, workspace
-from modelbook.settings import Bootstrap, read_yaml
+from modelbook.settings import Bootstrap, Task, read_yaml
 
 from .conftest import SOURCE
 
@@ -173,7 +173,7 @@ def evaluated(labels, truth):
     places = np.array([labels.index(label) for label in truth])
     scores = training.metrics.Classification(labels, places, np.zeros_like(places), None, None)
     bootstrap = Bootstrap(resamples=50, level=0.9)
-    task = SimpleNamespace(name="classification", metric="accuracy", slices=[], bootstrap=bootstrap)
+    task = Task(name="classification", metric="accuracy", slices=[], bootstrap=bootstrap)
     return training.evaluation.figures(scores, scores, pa.table({}), task, 0)
 
 
@@ -202,6 +202,7 @@ def test_classes_that_no_test_row_has_do_not_hinder_a_comparison():
     commands.gate._check_classes({"metrics": {}}, {"name": "answer", "type": "number"}, "v1.0.0")
 
 
+LOSSES = {"lower_is_better": ["rmse"]}
 GATE = {"name": "default", "judged_by": "value", "beats_baseline": False, "floors": {}, "slices_no_worse": {}}
 
 
@@ -211,7 +212,7 @@ def test_the_rules_say_what_an_unknown_class_means_and_no_number_is_shown(monkey
     params = {"gate": {**GATE, "no_worse": {"accuracy": 0.1}, "incomparable": incomparable}}
     target = {"name": "answer", "type": "category", "role": "target"}
     source = SimpleNamespace(blob=lambda _: yaml.safe_dump(params).encode(), json=lambda _: [target])
-    monkeypatch.setattr(gate.derive, "evaluation", lambda _: {"test": evaluated(["No", "Yes"], ["No"])})
+    monkeypatch.setattr(gate.derive, "evaluation", lambda _: {**LOSSES, "test": evaluated(["No", "Yes"], ["No"])})
     monkeypatch.setattr(gate.derive, "prepared", lambda _: "data/prepared")
     monkeypatch.setattr(gate.interface, "of", lambda *_: {"output": {**target, "classes": ["no", "yes"]}})
     project = SimpleNamespace(record=lambda _: None, store=None)
@@ -227,7 +228,7 @@ def test_only_a_regressor_is_doubted_when_it_does_worse_than_the_baseline(monkey
     params = {"gate": {**GATE, "no_worse": {"rmse": 0.1}, "incomparable": "refuse"}}
     source = SimpleNamespace(blob=lambda _: yaml.safe_dump(params).encode())
     evaluation = {"metrics": {}, "baseline": {"rmse": value(1)}, **more}
-    monkeypatch.setattr(gate.derive, "evaluation", lambda _: {"test": evaluation})
+    monkeypatch.setattr(gate.derive, "evaluation", lambda _: {**LOSSES, "test": evaluation})
     pair = {"ours": value(1), "theirs": value(4000), "difference": value(-3999)}
     monkeypatch.setattr(gate, "_compare", lambda *_: {"metrics": {"rmse": pair}})
     (rule,) = gate.judge(None, source, None, against="v1.0.0").rules

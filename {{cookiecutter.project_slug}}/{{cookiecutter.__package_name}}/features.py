@@ -33,10 +33,11 @@ def pipeline(rows, settings, estimator):
     sparse = preprocessing.takes_sparse(estimator)
     numbers = SimpleImputer(strategy=settings.impute_numbers, keep_empty_features=True)
     scaler = [StandardScaler()] if settings.scale_numbers else []
+    flags = SimpleImputer(strategy="most_frequent", keep_empty_features=True)
     gaps = SimpleImputer(strategy="constant", fill_value="(missing)", keep_empty_features=True)
     steps = {
         "number": make_pipeline(numbers, *scaler),
-        "boolean": SimpleImputer(strategy="most_frequent", keep_empty_features=True),
+        "boolean": make_pipeline(preprocessing.Numbers(), flags),
         "category": make_pipeline(gaps, preprocessing.encoder(settings, sparse)),
         "date": make_pipeline(preprocessing.DateParts(), numbers, *scaler),
     }

@@ -12,8 +12,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import settings as settings
     from .training import evaluation as evaluation
     from .training import models as models
+    from .training import plots as plots
     from .training import preprocessing as preprocessing
     from .training import tables as tables
     from .training.inputs import reads as reads
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 PUBLIC = {
     "evaluation": "training.evaluation",
     "models": "training.models",
+    "plots": "training.plots",
     "preprocessing": "training.preprocessing",
     "reads": "training.inputs:reads",
+    "settings": "settings",
     "stage": "training.stage:stage",
     "tables": "training.tables",
 }
-__all__ = ["evaluation", "models", "preprocessing", "reads", "stage", "tables"]
+__all__ = ["evaluation", "models", "plots", "preprocessing", "reads", "settings", "stage", "tables"]
 
 
 def __getattr__(name: str) -> Any:

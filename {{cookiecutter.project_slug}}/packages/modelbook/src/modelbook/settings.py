@@ -1,38 +1,61 @@
 """The strict schema of the composed configuration, and the way to read it.
 
-`conf/` composes to `params.yaml`; every stage but `compose` reads `params.yaml`
-through `read_params` and nothing else. A key that is not declared here is an
-error, so a typing mistake can never silently become a default.
+`conf/` composes to `params.yaml`, which every stage but `compose` reads. A key
+that is not declared is an error, so a typing mistake can never silently become a
+default. A project declares groups and keys of its own in a class that inherits
+from `Config`; `[tool.modelbook] settings` in `pyproject.toml` names it.
+
+Examples
+--------
+>>> class Churn(Group):
+...     after_days: int
+>>> class Settings(Config):
+...     churn: Churn
 """
 
 import contextlib
 import datetime as dt
 import difflib
+import importlib
+import importlib.util
+import json
+import re
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from .errors import ProjectError
 from .mappings import load_yaml
 
 PARAMS_FILE = Path("params.yaml")
+PYPROJECT = Path("pyproject.toml")
+#: Where `compose` notes which class the settings are, beside the versions of the packages.
+ENVIRONMENT_FILE = Path("environment.json")
 #: Stands where a message names a file, for what no file of conf/ says.
 OVERRIDES = Path("the -S of `dvc exp run`")
 #: What tells Hydra that a recipe sets keys of all groups.
 RECIPE = "# @package _global_"
 NEW_KEYS = "\n       (a key that came with an update of the template: its CHANGELOG.md says what to write)"
 
+EXTENDING = "docs/extending.md"
+
 #: scikit-learn's histograms have 255 bins: one for each category.
 MOST_NATIVE = 255
 
+METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+IMPORT_PATH = r"^[^\W\d]\w*(\.[^\W\d]\w*)+$"
 ColumnType = Literal["number", "boolean", "category", "date"]
-Metric = Literal["accuracy", "f1_macro", "log_loss", "roc_auc", "rmse", "mae", "r2"]
-METRICS: dict[str, tuple[Metric, ...]] = {
+#: The metrics that the tool measures, by task.
+METRICS: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "f1_macro", "log_loss", "roc_auc"),
     "regression": ("rmse", "mae", "r2"),
 }
+#: Those of which less is better.
+LOSSES = frozenset({"log_loss", "rmse", "mae"})
 
 
 def _as_date(value: object) -> object:
@@ -86,6 +109,10 @@ class Asked:
 asked = Asked()
 
 
+#: Where each class of a block stands in `params.yaml`.
+PLACES: dict[type, set[str]] = {}
+
+
 class Strict(BaseModel):
     """Base of every block: no unknown keys, no conversion between types, immutable."""
 
@@ -93,26 +120,27 @@ class Strict(BaseModel):
 
     def __getattribute__(self, name: str) -> Any:
         """Note which keys a stage asks for: they must stand in its `params`."""
-        block = BLOCKS.get(type(self))
-        if block and name in type(self).model_fields:
-            asked.note(f"{block}.{name}")
+        if name in type(self).model_fields:
+            _note(type(self), name)
         elif name.startswith("model_dump"):
-            _all_asked_for(type(self))
+            _note(type(self), "*")
         return super().__getattribute__(name)
 
     def __iter__(self) -> Any:
         """Iterate over all keys with their values, which asks for all of them."""
-        _all_asked_for(type(self))
+        _note(type(self), "*")
         return super().__iter__()
 
 
-#: The key of each block of `params.yaml`, by its class.
-BLOCKS: dict[type, str] = {}
+class Group(Strict):
+    """Base of a group of `conf/`: `name` says which of its files was chosen."""
+
+    name: str
 
 
-def _all_asked_for(block: type) -> None:
-    for key in [BLOCKS[block]] if block in BLOCKS else BLOCKS.values() if block.__name__ == "Config" else ():
-        asked.note(f"{key}.*")
+def _note(block: type, key: str) -> None:
+    for place in PLACES.get(block, ()):
+        asked.note(f"{place}.{key}")
 
 
 class Rule(Strict):
@@ -124,10 +152,9 @@ class Rule(Strict):
     values: Annotated[list[str | bool], Field(min_length=1)] | None = None
 
 
-class Data(Strict):
+class Data(Group):
     """Where the table is, what to predict, and how to read the files."""
 
-    name: str
     path: str
     target: str
     id: list[str] = []
@@ -157,26 +184,89 @@ class Bootstrap(Strict):
     level: Share
 
 
+class OwnMetric(Strict):
+    """A metric of the project's own.
+
+    Attributes
+    ----------
+    function : str
+        Import path of `f(y_true, y_pred, **arguments) -> float`, as scikit-learn's metrics are.
+    direction : str
+        `higher` or `lower` is better.
+    takes : str
+        `predictions`: class labels, or numbers. `probabilities`: of two classes,
+        the truth as 0 and 1, and the probability of the 1; of more, one column a
+        class in the order of their names, in both.
+    positive : str, optional
+        The class that is the 1. Of two it is else the second by name, as in scikit-learn.
+    arguments : dict
+        Passed on to the function, by name.
+    """
+
+    function: Annotated[str, Field(pattern=IMPORT_PATH)]
+    direction: Literal["higher", "lower"]
+    takes: Literal["predictions", "probabilities"] = "predictions"
+    positive: str | None = None
+    arguments: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _only_probabilities_are_of_a_class(self) -> "OwnMetric":
+        if self.positive is not None and self.takes != "probabilities":
+            raise ValueError("positive says of which class the probabilities are: it needs takes: probabilities")
+        return self
+
+
 class Task(Strict):
     """What kind of prediction is made and how it is judged."""
 
     name: Literal["classification", "regression"]
-    metric: Metric
+    metric: str
     slices: list[str]
     bootstrap: Bootstrap
+    metrics: dict[str, OwnMetric] = {}
 
     @model_validator(mode="after")
-    def _metric_suits_the_task(self) -> "Task":
-        if self.metric not in METRICS[self.name]:
-            suitable = ", ".join(METRICS[self.name])
-            raise ValueError(f"metric {self.metric!r} does not suit {self.name}; one of {suitable} does")
+    def _metrics_suit_the_task(self) -> "Task":
+        for name, own in self.metrics.items():
+            if any(name in ours for ours in METRICS.values()):
+                raise _fault(("metrics", name), "the tool has a metric of this name; choose another", name)
+            if not METRIC_NAME.fullmatch(name) or name.endswith(("_low", "_high")):
+                words = "a name has letters, digits and _, and is no end of an interval (_low, _high)"
+                raise _fault(("metrics", name), words, name)
+            if self.name == "regression" and own.takes == "probabilities":
+                raise _fault(("metrics", name, "takes"), "a regression gives no probabilities", own.takes)
+        if self.metric not in self.known_metrics:
+            raise _fault(("metric",), _unknown_metric(self.metric, self), self.metric)
         return self
 
+    @property
+    def known_metrics(self) -> tuple[str, ...]:
+        """The metrics of the tool that suit the task, and the project's own."""
+        return (*METRICS[self.name], *self.metrics)
 
-class Features(Strict):
+    @property
+    def losses(self) -> frozenset[str]:
+        """The metrics of which less is better."""
+        own = (name for name, metric in self.metrics.items() if metric.direction == "lower")
+        return LOSSES.intersection(METRICS[self.name]).union(own)
+
+
+def _unknown_metric(name: str, task: Task) -> str:
+    """Say of a metric that a project does not have which one it may mean."""
+    if any(name in ours for ours in METRICS.values()):
+        return f"{name!r} does not suit {task.name}; one of {', '.join(task.known_metrics)} does"
+    return f"{name!r} is no metric of this project{nearest(name, task.known_metrics)}"
+
+
+def _fault(place: tuple[str, ...], reason: str, value: Any) -> ValidationError:
+    """Return a fault at a key below the block that is checked."""
+    error = PydanticCustomError("own", "{reason}", {"reason": reason})
+    return ValidationError.from_exception_data("settings", [InitErrorDetails(type=error, loc=place, input=value)])
+
+
+class Features(Group):
     """How raw columns become numbers; part of the fitted pipeline."""
 
-    name: str
     impute_numbers: Literal["median", "mean", "most_frequent"]
     scale_numbers: bool
     encode_categories: Literal["one_hot", "ordinal", "target", "native"] = "one_hot"
@@ -192,15 +282,15 @@ class Features(Strict):
         return self
 
 
-class Split(Strict):
+class Split(Group):
     """Which rows go to train, validation and test."""
 
-    name: str
-    by: Literal["row", "group", "time", "stratified"]
-    salt: str
+    by: Literal["row", "group", "time", "stratified", "function"]
+    salt: str | None = None
     validation: Share | None = None
     test: Share | None = None
     column: str | None = None
+    function: Annotated[str | None, Field(pattern=IMPORT_PATH)] = None
     validation_from: Date | None = None
     test_from: Date | None = None
 
@@ -211,8 +301,11 @@ class Split(Strict):
             "stratified": {"validation", "test"},
             "group": {"validation", "test", "column"},
             "time": {"column", "validation_from", "test_from"},
+            "function": {"function"},
         }[self.by]
-        for key in ("validation", "test", "column", "validation_from", "test_from"):
+        if self.salt is None and "test" in need:
+            raise ValueError(f"by: {self.by} needs 'salt'")
+        for key in ("validation", "test", "column", "validation_from", "test_from", "function"):
             given = getattr(self, key) is not None
             if given != (key in need):
                 raise ValueError(f"by: {self.by} {'needs' if key in need else 'has no use for'} {key!r}")
@@ -223,11 +316,34 @@ class Split(Strict):
         return self
 
 
-class Model(Strict):
-    """The estimator, by `_target_`, with its arguments."""
+def _listed(value: object) -> object:
+    """Take one name for a list of one."""
+    return [value] if isinstance(value, str) else value
 
-    name: str
+
+class Fit(Strict):
+    """What the `fit` of an estimator is given beside `X` and `y`.
+
+    Attributes
+    ----------
+    sample_weight : str or None
+        A column that counts the rows; `leave_out` in conf/data/ lists it.
+    validation : list of str or None
+        The arguments that take the validation rows: one for `[(X, y)]`, or two for `X` and `y`.
+    arguments : dict
+        Others, as they are.
+    """
+
+    sample_weight: str | None = None
+    validation: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1, max_length=2)] | None = None
+    arguments: dict[str, Any] = {}
+
+
+class Model(Group):
+    """The estimator, by `_target_`, with its arguments, and what its `fit` is given."""
+
     estimator: dict[str, Any]
+    fit: Fit = Fit()
 
     @model_validator(mode="after")
     def _names_an_estimator(self) -> "Model":
@@ -236,48 +352,43 @@ class Model(Strict):
         return self
 
 
-class Compute(Strict):
+class Compute(Group):
     """What may change the last digits of a result (threads, seed) and what may not (jobs)."""
 
-    name: str
     threads: int = Field(ge=1)
     jobs: int
     seed: int = Field(ge=0, le=2**32 - 1)
 
 
-class Retraining(Strict):
+class Retraining(Group):
     """Whether the weekly job trains on fresh data."""
 
-    name: str
     weekly: bool
 
 
-class Gate(Strict):
+class Gate(Group):
     """What a candidate must reach to be released."""
 
-    name: str
     against: str | None
     judged_by: Literal["interval", "value"]
     beats_baseline: bool
-    floors: dict[Metric, float]
-    no_worse: dict[Metric, Annotated[float, Field(ge=0)]]
-    slices_no_worse: dict[str, dict[Metric, Annotated[float, Field(ge=0)]]]
+    floors: dict[str, float]
+    no_worse: dict[str, Annotated[float, Field(ge=0)]]
+    slices_no_worse: dict[str, dict[str, Annotated[float, Field(ge=0)]]]
     incomparable: Literal["refuse", "pass"]
 
 
-class Stages(Strict):
+class Stages(Group):
     """Rules for the stages that a version can be live in."""
 
-    name: str
     order: list[Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?$")]]
     need_card: list[str]
     sign_tags: bool
 
 
-class Retention(Strict):
+class Retention(Group):
     """Which versions' stored objects `model prune` keeps."""
 
-    name: str
     ever_live: bool
     last: Annotated[int, Field(ge=1)]
     days: Annotated[int, Field(ge=0, le=36_500)]
@@ -285,7 +396,7 @@ class Retention(Strict):
 
 
 class Rules(BaseModel):
-    """What the versions room reads; in a pipeline of your own making, `params.yaml` may hold anything else."""
+    """What the commands read; in a pipeline without `conf/`, `params.yaml` may hold anything else."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
@@ -295,24 +406,55 @@ class Rules(BaseModel):
     stages: Stages
     retention: Retention | None = None
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Note where the blocks stand, the project's own, too."""
+        for key, field in cls.model_fields.items():
+            for kind in (field.annotation, *get_args(field.annotation)):
+                if isinstance(kind, type) and issubclass(kind, Strict):
+                    PLACES.setdefault(kind, set()).add(key)
+
     def __getattribute__(self, name: str) -> Any:
-        """Note a block of the pipeline's own that a stage asks for."""
-        if not name.startswith("_") and name in (super().__getattribute__("__pydantic_extra__") or ()):
+        """Note which keys a stage asks for; those of a block are noted one by one."""
+        value = super().__getattribute__(name)
+        fields = type(self).model_fields
+        if name in fields and type(value) not in PLACES:
             asked.note(name)
-        return super().__getattribute__(name)
+        elif name.startswith("model_dump"):
+            _ask_for(fields)
+        return value
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a key that no class declares."""
+        value = super().__getattr__(name)  # type: ignore[misc]
+        if not name.startswith("_"):
+            asked.note(name)
+        return value
+
+    def __iter__(self) -> Any:
+        """Iterate over all keys with their values, which asks for all of them."""
+        _ask_for([*type(self).model_fields, *(self.model_extra or ())])
+        return super().__iter__()
 
     @model_validator(mode="after")
     def _gate_suits_the_task(self) -> "Rules":
-        known = METRICS[self.task.name]
-        judged = {*self.gate.floors, *self.gate.no_worse}
-        judged |= {metric for by in self.gate.slices_no_worse.values() for metric in by}
-        for metric in sorted(judged - {*known}):
-            raise ValueError(f"gate: {metric!r} does not suit {self.task.name}; one of {', '.join(known)} does")
+        gate = self.gate
+        by_place: dict[tuple[str, ...], dict[str, float]] = {("floors",): gate.floors, ("no_worse",): gate.no_worse}
+        by_place |= {("slices_no_worse", column): limits for column, limits in gate.slices_no_worse.items()}
+        for place, limits in by_place.items():
+            for metric, limit in limits.items():
+                if metric not in self.task.known_metrics:
+                    raise _fault(("gate", *place, metric), _unknown_metric(metric, self.task), limit)
         return self
 
 
+def _ask_for(keys: Iterable[str]) -> None:
+    for key in keys:
+        asked.note(f"{key}.*")
+
+
 class Config(Rules):
-    """The whole composed configuration."""
+    """The whole composed configuration; a project's own groups and keys stand in a class that inherits from it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -332,11 +474,85 @@ class Config(Rules):
             )
         return self
 
+    @model_validator(mode="after")
+    def _weights_are_no_feature(self) -> "Config":
+        weight = self.model.fit.sample_weight
+        if weight is not None and weight not in self.data.leave_out:
+            raise ValueError(
+                f"model: fit.sample_weight names {weight!r}, and a weight must be no feature; "
+                f"add {weight} to `leave_out` in conf/data/{self.data.name}.yaml"
+            )
+        return self
 
-BLOCKS |= {field.annotation: key for key, field in Config.model_fields.items() if isinstance(field.annotation, type)}
+
+def named_class(pyproject: Path = PYPROJECT) -> str | None:
+    """Return the import path of the project's own class of settings, or None if it has none."""
+    if not pyproject.exists():
+        return None
+    try:
+        tool = tomllib.loads(pyproject.read_text(encoding="utf-8-sig")).get("tool", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProjectError(
+            f"{pyproject} cannot be read: {error}", "it names the class of the settings", f"correct {pyproject}"
+        ) from None
+    named = tool.get("modelbook", {}).get("settings")
+    return None if named is None else str(named)
 
 
-def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> Config:
+def schema(named: str | None) -> type[Config]:
+    """Return the class that settings are checked with.
+
+    Parameters
+    ----------
+    named : str or None
+        Its import path; None: `Config` itself.
+    """
+    if named is None:
+        return Config
+    found = imported(named, f"{PYPROJECT}, [tool.modelbook]: settings", "it says which keys conf/ may have")
+    if not (isinstance(found, type) and issubclass(found, Config)):
+        raise ProjectError(
+            f"{PYPROJECT}, [tool.modelbook]: settings names {named}, which is no class of settings",
+            "it says which keys conf/ may have",
+            "let it inherit from modelbook.settings.Config",
+        )
+    return found
+
+
+def imported(path: str, where: str, why: str) -> Any:
+    """Import what a file names; a wrong path is a `ProjectError` with the nearest right one.
+
+    Parameters
+    ----------
+    path : str
+        Such as `penguins.metrics.cost`.
+    where : str
+        The file and key that name it.
+    why : str
+        What it is needed for.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        there = importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        there = False
+    if not there:
+        raise ProjectError(f"{where}: there is no module {module!r}", why, f"correct {path!r}, or write that module")
+    try:
+        loaded = importlib.import_module(module)
+    except ImportError as error:
+        raise ProjectError(
+            f"{where}: {module} cannot be imported: {error}",
+            why,
+            "correct that import, or add its package: uv add PACKAGE (pip: add it to pyproject.toml, pip install -e .)",
+        ) from error
+    if not hasattr(loaded, name):
+        public = [known for known in vars(loaded) if not known.startswith("_")]
+        raise ProjectError(f"{where}: {module} has no {name!r}{nearest(name, public)}", why, f"correct {path!r}")
+    return getattr(loaded, name)
+
+
+def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,), schema: type[Config] = Config) -> Config:
     """Check composed values against the schema.
 
     Parameters
@@ -346,6 +562,8 @@ def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> 
     files : iterable of Path
         The files that the values came from, the deciding one first; an error
         names the first of them that holds the faulty key.
+    schema : type
+        `Config`, or the project's own class.
 
     Returns
     -------
@@ -356,18 +574,18 @@ def parse(values: Mapping[str, Any], files: Iterable[Path] = (PARAMS_FILE,)) -> 
     ProjectError
         With every fault: the key, the file that holds it, and the nearest right name.
     """
-    with _in_words(tuple(files)):
-        return Config.model_validate(dict(values))
+    with _in_words(tuple(files), schema):
+        return schema.model_validate(dict(values))
 
 
 @contextlib.contextmanager
-def _in_words(files: tuple[Path, ...]) -> Iterator[None]:
+def _in_words(files: tuple[Path, ...], schema: type[Rules]) -> Iterator[None]:
     """Name each fault of values with its key and the file that holds it."""
     try:
         with asked.unheard():
             yield
     except ValidationError as error:
-        faults = [_sentence(fault, files) for fault in error.errors()]
+        faults = [_sentence(fault, files, schema) for fault in error.errors()]
         lacking = any(fault["type"] == "missing" for fault in error.errors())
         raise ProjectError(
             "The configuration is not valid:\n" + "\n".join(f"  - {fault}" for fault in faults),
@@ -385,25 +603,54 @@ def _fix(files: tuple[Path, ...]) -> str:
     return "correct the files named above, then run the same command again"
 
 
-def read_settings(path: Path = PARAMS_FILE) -> "Config | Rules":
-    """Read the settings that a stage gets: strict where `conf/` is the truth, else what every pipeline has."""
-    return read_params(path) if Path("conf/config.yaml").exists() else read_rules(path)
+def read_settings(path: Path = PARAMS_FILE) -> Config | Rules:
+    """Read the settings that a stage gets: strict where `conf/` is the truth, else what every pipeline has.
+
+    The project's own class of settings is the one that `compose` noted.
+    """
+    if not Path("conf/config.yaml").exists():
+        return read_rules(path)
+    return read_params(path, schema(_noted_class()))
 
 
-def read_params(path: Path = PARAMS_FILE) -> Config:
+def _noted_class() -> str | None:
+    try:
+        named = json.loads(ENVIRONMENT_FILE.read_text(encoding="utf-8")).get("settings")
+    except (FileNotFoundError, ValueError, AttributeError):
+        raise ProjectError(
+            f"{ENVIRONMENT_FILE} is missing or broken",
+            "it notes what stages run with",
+            f"rm -f {ENVIRONMENT_FILE} && dvc repro",
+        ) from None
+    return None if named is None else str(named)
+
+
+def read_params(path: Path = PARAMS_FILE, schema: type[Config] = Config) -> Config:
     """Read and check the composed configuration."""
-    return parse(read_yaml(path), (path,))
+    return parse(read_yaml(path), (path,), schema)
 
 
 def read_rules(path: Path = PARAMS_FILE) -> Rules:
-    """Read and check only what every pipeline has, whoever made it."""
-    return rules(read_yaml(path), path)
+    """Read and check only what every pipeline has, whoever made it.
+
+    Keys of a project's own are passed over where `compose` has checked them: only code of the project knows these.
+    """
+    values = read_yaml(path)
+    if not Path("conf/config.yaml").exists():
+        return parse_rules(values, path)
+    with _in_words((path,), Rules):
+        return rules(values)
 
 
-def rules(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> Rules:
-    """Check what every pipeline has, of values that stand in a file."""
-    with _in_words((path,)):
+def parse_rules(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> Rules:
+    """Check what every pipeline has, of values that no `conf/` composes."""
+    with _in_words((path,), Rules):
         return Rules.model_validate(dict(values))
+
+
+def rules(values: Mapping[str, Any]) -> Rules:
+    """Return what the commands read of composed values that a stage has checked."""
+    return Rules.model_validate(dict(values), extra="allow")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -423,7 +670,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _sentence(fault: Any, files: tuple[Path, ...]) -> str:
+def _sentence(fault: Any, files: tuple[Path, ...], schema: type[Rules]) -> str:
     """Put one fault of pydantic's into words: key, file, reason, nearest right name."""
     location = [str(part) for part in fault["loc"]]
     key = ".".join(location)
@@ -431,10 +678,14 @@ def _sentence(fault: Any, files: tuple[Path, ...]) -> str:
     if fault["type"] == "extra_forbidden":
         if location == ["experiment"]:
             return f"{file}: the first line of a recipe must be `{RECIPE}`"
-        known = _fields_at(location[:-1])
-        return f"{key} in {file} is not a known key{nearest(location[-1], known)}"
+        known = _fields_at(location[:-1], schema)
+        is_group = len(location) == 1 and isinstance(fault["input"], dict)
+        own = f" (a group of your own? {EXTENDING} shows how to declare it)" if is_group else ""
+        return f"{key} in {file} is not a known key{nearest(location[-1], known)}{own}"
     if fault["type"] == "missing":
         return f"{key} is missing in {file}{_to_choose(key, file)}"
+    if fault["type"] == "own":
+        return f"{key} in {file}: {fault['msg']}"
     reason = str(fault["msg"]).removeprefix("Value error, ")
     value = "" if isinstance(fault["input"], dict | BaseModel) else f" (found {fault['input']!r})"
     if fault["type"] == "string_type" and isinstance(fault["input"], bool | int | float):
@@ -457,16 +708,24 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; known here: {', '.join(known)}" if known else ""
 
 
-def _fields_at(location: list[str]) -> list[str]:
+def _fields_at(location: list[str], schema: type[Rules]) -> list[str]:
     """Return the names of the keys that the schema declares at a place."""
-    block: Any = Config
+    kind: Any = schema
     for part in location:
-        if not (isinstance(block, type) and issubclass(block, BaseModel)):
-            break
-        field = block.model_fields.get(part)
-        annotation = field.annotation if field else None
-        block = next((a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, BaseModel)), annotation)
-    return list(block.model_fields) if isinstance(block, type) and issubclass(block, BaseModel) else []
+        if get_origin(kind) in (dict, list):
+            kind = get_args(kind)[-1]
+        else:
+            field = kind.model_fields.get(part)
+            kind = field.annotation if field else None
+        if get_origin(kind) not in (dict, list):
+            kind = next((one for one in (kind, *get_args(kind)) if _is_block(one)), None)  # `Block | None`, too
+            if kind is None:
+                return []
+    return list(kind.model_fields) if _is_block(kind) else []
+
+
+def _is_block(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def file_of(location: list[str], files: tuple[Path, ...], value: Any) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MissingError
+from .errors import MissingError, ProjectError
 from .settings import Config
 from .training import compose, model_file, tables
 from .training import prepare as preparing
@@ -56,7 +56,7 @@ def rows(settings: Config, folder: Path, most: int = 200) -> Rows:
     Raises
     ------
     MissingError
-        If this clone has neither.
+        If this clone has neither, or if the raw table cannot be read as it is.
     """
     prepared = tables.PREPARED
     if not (prepared / "columns.json").exists():
@@ -64,7 +64,11 @@ def rows(settings: Config, folder: Path, most: int = 200) -> Rows:
             raise MissingError(
                 f"there is neither {prepared} nor {settings.data.path} here", "they hold the rows", "dvc pull"
             )
-        found = preparing.prepare(tables.raw(settings.data), settings.data, settings.task, settings.split)
+        try:
+            raw = tables.raw(settings.data)
+        except ProjectError as error:  # the stage `prepare` may read something else there
+            raise MissingError(error.what, f"there is no {prepared} here", "dvc repro") from error
+        found = preparing.prepare(raw, settings.data, settings.task, settings.split)
         preparing.write(found, folder)
         prepared = folder
     train = tables.read("train", prepared)

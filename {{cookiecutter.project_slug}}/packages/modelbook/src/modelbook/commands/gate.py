@@ -13,13 +13,12 @@ from ..progress import Say, silent
 from ..registry import derive, interface, record
 from ..registry.derive import Source
 from ..registry.registry import Registry, Version
+from ..settings import LOSSES
 from ..store.yaml_file import read_yaml
 from ..workspace import checks, restore, tables
 from ..workspace.checks import Problem
 from ..workspace.project import Project, one_line
 
-#: Metrics of which less is better.
-LOSSES = frozenset({"log_loss", "rmse", "mae"})
 PREDICTIONS = "predictions/test.parquet"
 #: What the rules of slices may take of a record, and a value's name of one of them.
 RULES_BYTES, NAME_LENGTH = 8_000, 60
@@ -31,13 +30,22 @@ NAMED_CLASSES = 5
 
 @dataclass(frozen=True)
 class Judge:
-    """How numbers are judged: by value, or by the end of the interval that speaks against the candidate."""
+    """How numbers are judged.
+
+    Attributes
+    ----------
+    by : str
+        `value`, or `interval` for its end that speaks against the candidate.
+    losses : frozenset of str
+        Metrics of which less is better.
+    """
 
     by: str
+    losses: frozenset[str] = LOSSES
 
     def weak(self, entry: dict[str, Any], metric: str, gain: bool = False) -> float | None:
         """Return the number that counts; `gain` says that more is better whatever the metric."""
-        against = "high" if metric in LOSSES and not gain else "low"
+        against = "high" if metric in self.losses and not gain else "low"
         counts = entry["value" if self.by == "value" else against]
         return None if counts is None else float(counts)
 
@@ -135,8 +143,9 @@ def judge(
         )
     if against == "":
         against = registry.live(rules["against"]) if rules["against"] else None
-    evaluation = derive.evaluation(source)["test"]
-    how = Judge(rules["judged_by"])
+    evaluated = derive.evaluation(source)
+    evaluation = evaluated["test"]
+    how = Judge(rules["judged_by"], frozenset(evaluated["lower_is_better"]))
     found = [_floor(how, evaluation["metrics"], metric, limit) for metric, limit in sorted(rules["floors"].items())]
     if rules["beats_baseline"]:
         found.append(_beats_baseline(how, evaluation["gain_over_baseline"]))
@@ -166,7 +175,7 @@ def judge(
 def _floor(how: Judge, metrics: dict[str, Any], metric: str, limit: float) -> record.Rule:
     entry = metrics.get(metric, {"value": None, "low": None, "high": None})
     counts = how.weak(entry, metric)
-    loss = metric in LOSSES
+    loss = metric in how.losses
     return record.Rule(
         rule=f"test {metric}",
         required=f"{'at most' if loss else 'at least'} {number(limit)}",
@@ -237,8 +246,8 @@ def _compare(
             "parts": [tables.part_files(source, prepared, part) for part in _parts(source, prepared, rules)],
             "columns": tables.path(source, f"{prepared}/columns.json"),
             "slices": sorted(rules["slices_no_worse"]),
-            "bootstrap": params["task"]["bootstrap"],
-            "seed": params["compute"]["seed"],
+            "task": params["task"],
+            "compute": params["compute"],
         }
         module = "modelbook.training.compare"
         found: dict[str, Any] = json.loads(project.python(module, text=json.dumps(asked)))
@@ -296,7 +305,7 @@ def _no_worse(
     for metric, share in sorted(rules["no_worse"].items()):
         entry = compared["metrics"].get(metric)
         rule = _difference(how, entry, metric, share, against, f"test {metric}")
-        if entry and _is_worse(metric, entry["theirs"]["value"], baseline.get(metric, {}).get("value")):
+        if entry and _is_worse(how, metric, entry["theirs"]["value"], baseline.get(metric, {}).get("value")):
             doubt = f"{against} does worse than a model that knows no feature: was the unit of the target changed?"
             rule = rule.model_copy(update={"found": f"{rule.found}; {doubt}"})
         found.append(rule)
@@ -388,7 +397,7 @@ def _difference(
     counts = how.weak(entry["difference"], metric) if entry else None
     if entry is None or entry["theirs"]["value"] is None or counts is None:
         return record.Rule(rule=name, required=required, found="no value", passed=False)
-    worse = counts if metric in LOSSES else -counts
+    worse = counts if metric in how.losses else -counts
     theirs = abs(entry["theirs"]["value"])
     return record.Rule(
         rule=name,
@@ -400,10 +409,10 @@ def _difference(
     )
 
 
-def _is_worse(metric: str, value: float | None, than: float | None) -> bool:
+def _is_worse(how: Judge, metric: str, value: float | None, than: float | None) -> bool:
     if value is None or than is None:
         return False
-    return value > than if metric in LOSSES else value < than
+    return value > than if metric in how.losses else value < than
 
 
 def _signed(text: str) -> str:

@@ -276,7 +276,7 @@ def _params(root: Path, task: str | None, rows: str | None) -> Draft:
     except (NotThereError, ValueError):
         raise _by_hand(file, Template(blocks).safe_substitute(task=task, metric=metric, rows=rows)) from None
     try:
-        settings.rules(after)
+        settings.parse_rules(after)
     except ProjectError as error:
         raise ProjectError(
             error.what,

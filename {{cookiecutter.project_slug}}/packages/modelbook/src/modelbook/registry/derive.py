@@ -298,6 +298,7 @@ def _metrics(source: Source, params: dict[str, Any]) -> record.Metrics:
 
     return record.Metrics(
         primary=params["task"]["metric"],
+        lower_is_better=found["lower_is_better"],
         level=found["intervals"]["level"],
         resamples=found["intervals"]["resamples"],
         values={part: values(found[part]["metrics"]) for part in parts},
@@ -309,9 +310,10 @@ def _metrics(source: Source, params: dict[str, Any]) -> record.Metrics:
 
 
 def evaluation(source: Source) -> dict[str, Any]:
-    """Return `evaluation.json`, which has a part `test`."""
-    found = record.read_json(source.blob("evaluation.json"), "evaluation.json")
-    if not (isinstance(found, dict) and isinstance(found.get("test"), dict) and "metrics" in found["test"]):
+    """Return `evaluation.json`, which has a part `test`, and says of which metrics less is better."""
+    found: dict[str, Any] = record.read_json(source.blob("evaluation.json"), "evaluation.json")
+    test = found.get("test") if isinstance(found, dict) else None
+    if not (isinstance(test, dict) and "metrics" in test and "lower_is_better" in found):
         raise ProjectError(
             "evaluation.json holds no metrics of the test rows", "a version is judged by them", "dvc repro"
         )

@@ -109,6 +109,7 @@ class Metrics(Block):
     """What the model reached, by part of the data; the file has classes and slices, too."""
 
     primary: Text
+    lower_is_better: list[Text]
     level: float
     resamples: Count
     values: Annotated[dict[str, dict[str, Value]], Field(min_length=1)]

@@ -4,8 +4,10 @@ The difference gets an interval of its own: both models are measured on the same
 resamples, so what makes a resample hard or easy cancels out (paired bootstrap).
 """
 
+import contextlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..settings import Bootstrap
-from . import columns, predictions, resampling, stage
+from ..settings import Bootstrap, Compute, Task
+from . import columns, own_metrics, predictions, resampling, stage
+from .compute import pinned
 from .evaluation import SMALLEST_SLICE_ROWS, every_column, slices, too_many
 from .metrics import Classification, Regression
+from .own_metrics import OwnMetric
 
 
 def compare(
@@ -26,6 +30,7 @@ def compare(
     groups: dict[str, dict[str, NDArray[np.intp]]],
     bootstrap: Bootstrap,
     seed: int,
+    own: Sequence[OwnMetric] = (),
 ) -> dict[str, Any]:
     """Return every metric of both, and ours minus theirs with its interval; over all rows and by slice.
 
@@ -37,6 +42,8 @@ def compare(
         fewer than `SMALLEST_SLICE_ROWS` rows are not measured.
     bootstrap : Bootstrap
     seed : int
+    own : sequence of OwnMetric
+        The project's own metrics.
 
     Returns
     -------
@@ -45,8 +52,7 @@ def compare(
     """
 
     def pair(left: Classification | Regression, right: Classification | Regression) -> dict[str, Any]:
-        a, b = (side.metrics(np.ones(side.n_rows)) for side in (left, right))
-        samples_a, samples_b = resampling.resampled([left, right], ours.n_rows, bootstrap, seed)
+        (a, samples_a), (b, samples_b) = own_metrics.measured([left, right], own, ours.n_rows, bootstrap, seed)
         triples = {
             m: {
                 "ours": (a[m], samples_a[m]),
@@ -116,9 +122,12 @@ def main() -> None:
         classes = sorted({*known, *truth.unique()})
     pair = [predictions.read(Path(asked[side]), truth, classes) for side in ("ours", "theirs")]
     groups, refused = find_slices(asked["parts"], asked["slices"])
-    bootstrap = Bootstrap.model_validate(asked["bootstrap"])
-    with np.errstate(invalid="ignore"):
-        found = compare(pair[0], pair[1], groups, bootstrap, asked["seed"])
+    task = Task.model_validate(asked["task"], extra="allow")
+    compute = Compute.model_validate(asked["compute"], extra="allow")
+    own = own_metrics.load(task)
+    # What the project's own code prints must not end up in the answer.
+    with np.errstate(invalid="ignore"), pinned(compute), contextlib.redirect_stdout(sys.stderr):
+        found = compare(pair[0], pair[1], groups, task.bootstrap, compute.seed, own)
     print(json.dumps({**found, "refused": refused, "smallest": SMALLEST_SLICE_ROWS}, allow_nan=False))
 
 

@@ -155,7 +155,7 @@ def _users_of_missing_key(message: str, conf: Path) -> str:
 
 def check(composed: Composed) -> config.Config:
     """Check composed values against the schema, the file names and the estimator's signature."""
-    parsed = config.parse(composed.values, composed.files)
+    parsed = config.parse(composed.values, composed.files, config.schema(config.named_class()))
     for file in composed.files:
         block = composed.values.get(file.parent.name)
         if isinstance(block, dict) and block.get("name") not in (None, file.stem):
@@ -172,6 +172,7 @@ def check_estimator(parsed: config.Config, files: tuple[Path, ...]) -> None:
     """Refuse an estimator that cannot be imported, built, trusted or used for the task, before anything is read."""
     from .estimator import (
         build,
+        check_fit,
         check_task,
         check_trust,
         estimator_class,
@@ -201,6 +202,7 @@ def check_estimator(parsed: config.Config, files: tuple[Path, ...]) -> None:
             )
     built = build(parsed.model.estimator, str(file))
     check_task(built, parsed.model.estimator["_target_"], parsed.task.name, str(file))
+    check_fit(built, parsed.model.fit, str(own))
     check_trust(parsed.model.estimator, str(file))
 
 

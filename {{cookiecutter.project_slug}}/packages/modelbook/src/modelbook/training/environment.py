@@ -19,11 +19,10 @@ from packaging.utils import canonicalize_name
 
 from ..contract import TOOL_FOLDER, tool_in
 from ..errors import ProjectError
+from ..settings import ENVIRONMENT_FILE, PYPROJECT, named_class
 from . import inputs, packages
 
-ENVIRONMENT_FILE = Path("environment.json")
 UV_LOCK = Path("uv.lock")
-PYPROJECT = Path("pyproject.toml")
 
 #: Runtime dependencies that run the pipeline but have no part in a model's bytes.
 TOOLS = frozenset({"dvc", "dvc-s3", "filelock", "rich", "ruamel-yaml-clib", "typer", "wrapt"})
@@ -47,12 +46,15 @@ class Environment:
         for different platforms.
     tool : str
         Hash of the part of this tool that trains: an edit there trains again.
+    settings : str or None
+        Import path of the project's own class of settings.
     """
 
     source: str
     python: str
     packages: dict[str, str]
     tool: str
+    settings: str | None = None
 
 
 def locked_packages(lock: Path = UV_LOCK) -> dict[str, str]:
@@ -174,6 +176,7 @@ def describe() -> Environment:
         python=packages.python_version(),
         packages=locked or installed_packages(),
         tool=running_tool(),
+        settings=named_class() if Path("conf/config.yaml").exists() else None,
     )
 
 

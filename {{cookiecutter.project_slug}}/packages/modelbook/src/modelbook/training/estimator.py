@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import ProjectError
-from ..settings import Compute
+from ..settings import Compute, Fit, nearest
 from . import trust
 
+#: What to install for a module that is called otherwise than its package.
+PACKAGES = {"imblearn": "imbalanced-learn", "pytorch_tabnet": "pytorch-tabnet", "sklearn_extra": "scikit-learn-extra"}
 #: scikit-learn shows its experimental estimators only after one of these was imported.
 EXPERIMENTAL = ("sklearn.experimental.enable_halving_search_cv", "sklearn.experimental.enable_iterative_imputer")
 
@@ -51,10 +53,14 @@ def import_target(target: str, file: str) -> Any:
                 importlib.import_module(experimental)
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
+        root = target.partition(".")[0]
+        package = PACKAGES.get(root, root)
+        add = f"uv add {package}   (pip: add {package} to `dependencies` in pyproject.toml, pip install -e .)"
+        is_missing = isinstance(error, ModuleNotFoundError) and error.name == root
         raise ProjectError(
             f"{file}: _target_ {target!r} cannot be imported: {error}",
             "the model is built from it",
-            "correct the path, or add its package: uv add PACKAGE (pip: add it to pyproject.toml, pip install -e .)",
+            f"{add}\n       or correct the path, if it should be another one" if is_missing else "correct the path",
         ) from None
 
 
@@ -123,6 +129,27 @@ def check_task(built: Any, target: str, task: str, file: str) -> None:
             f"choose an estimator for that task; a class of your own must inherit from sklearn.base.{kind}Mixin, "
             "left of BaseEstimator",
         )
+
+
+def check_fit(built: Any, how: Fit, file: str) -> None:
+    """Refuse what the `fit` of an estimator does not take; one that passes on whatever it is given finds out itself."""
+    parameters = inspect.signature(built.fit).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known, name = [parameter.name for parameter in parameters], type(built).__name__
+    if how.sample_weight and "sample_weight" not in known:
+        raise ProjectError(
+            f"{file}: {name} takes no sample weights",
+            f"fit.sample_weight names the column {how.sample_weight!r}, which would change nothing",
+            f"take `sample_weight` out of `fit` in {file} (in an experiment: of its -S), or choose another estimator",
+        )
+    for argument in [*(how.validation or []), *how.arguments]:
+        if argument not in known:
+            raise ProjectError(
+                f"{file}: the fit of {name} has no argument called {argument!r}{nearest(argument, known)}",
+                "`fit` in that file passes it on",
+                f"correct `fit` in {file} (in an experiment: its -S)",
+            )
 
 
 def pin(model: Any, compute: Compute) -> None:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from .. import settings as config
 from ..errors import ProjectError, counted
-from . import columns, inputs, interface, metrics, model_file, predictions, resampling
+from . import columns, inputs, interface, metrics, model_file, own_metrics, predictions, resampling
 from .answers import Answers, answer
 from .columns import Column
 from .compute import pinned
 from .metrics import Classification, Floats, Regression
+from .own_metrics import OwnMetric
 from .tables import PREPARED
 
 MODEL = Path("model")
@@ -78,6 +79,7 @@ def figures(
     table: pa.Table,
     task: config.Task,
     seed: int,
+    own: Sequence[OwnMetric] = (),
 ) -> dict[str, Any]:
     """Return every metric with its interval: over all rows, by class, by slice, and against the baseline.
 
@@ -89,6 +91,8 @@ def figures(
         The same rows, for the slices.
     task : Task
     seed : int
+    own : sequence of OwnMetric
+        The project's own metrics.
 
     Returns
     -------
@@ -106,11 +110,11 @@ def figures(
         others = [len(rows) for value, rows in groups.items() if value not in by_slice[name]]
         if others:
             not_in_slices[name] = {"values": len(others), "rows": sum(others)}
-    sign = -1 if task.metric in metrics.LOSSES else 1
+    sign = -1 if task.metric in task.losses else 1
 
-    found = scores.metrics(np.ones(scores.n_rows))
-    below = dummy.metrics(np.ones(scores.n_rows))
-    samples, samples_below = resampling.resampled([scores, dummy], scores.n_rows, task.bootstrap, seed)
+    (found, samples), (below, samples_below) = own_metrics.measured(
+        [scores, dummy], own, scores.n_rows, task.bootstrap, seed
+    )
     level, name = task.bootstrap.level, task.metric
     nan = np.full(task.bootstrap.resamples, np.nan)
     gain = sign * (found.get(name, np.nan) - below.get(name, np.nan))
@@ -133,9 +137,8 @@ def figures(
         }
     for column, parts in by_slice.items():
         for value, part in parts.items():
-            (part_samples,) = resampling.resampled([part], scores.n_rows, task.bootstrap, seed)
-            entries = _entries(part.metrics(np.ones(part.n_rows)), part_samples, level)
-            measured.setdefault("slices", {}).setdefault(column, {})[value] = entries
+            ((values, part_samples),) = own_metrics.measured([part], own, scores.n_rows, task.bootstrap, seed)
+            measured.setdefault("slices", {}).setdefault(column, {})[value] = _entries(values, part_samples, level)
     return {**measured, "not_in_slices": not_in_slices} if not_in_slices else measured
 
 
@@ -217,6 +220,11 @@ def every_column(files: Iterable[Path], names: list[str] | None = None) -> pa.Ta
     return pa.table(columns_of)
 
 
+def _files(prepared: Path, part: str) -> tuple[Path, Path]:
+    """Return the files that hold the columns of a part: those that the model sees, and the others."""
+    return prepared / f"{part}.parquet", prepared / "left_out" / f"{part}.parquet"
+
+
 def headline(results: dict[str, dict[str, Any]], primary: str) -> dict[str, Any]:
     """Return the few numbers that `dvc exp show` compares.
 
@@ -246,11 +254,25 @@ class Evaluation:
         Predictions beside the truth, for the test rows.
     metric : str
         The primary one.
+    folder : Path
+        Where the prepared rows lie.
     """
 
     results: dict[str, dict[str, Any]]
     scores: Classification | Regression
     metric: str
+    folder: Path
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The test rows: every column and the truth, then `predicted`, and of a classifier `probability: CLASS`.
+
+        Columns that the model does not see are there, too. One that has a name
+        of these gets ` (raw)` behind it.
+        """
+        columns_of = every_column(_files(self.folder, "test"))
+        beside = dict(zip(columns_of.column_names, columns_of.columns, strict=True))
+        return predictions.table(answered(self.scores), beside).to_pandas()
 
 
 def judge(settings: config.Config | config.Rules, folder: str | Path = PREPARED) -> Evaluation:
@@ -272,7 +294,7 @@ def judge(settings: config.Config | config.Rules, folder: str | Path = PREPARED)
     ids = settings.data.id if isinstance(settings, config.Config) else ()
     parts = ["test", *(part for part in rows if part not in ("test", "train"))]
     scores, results = _judge(parts, Path(folder), settings.task, settings.compute, ids)
-    return Evaluation(results, scores, settings.task.metric)
+    return Evaluation(results, scores, settings.task.metric, Path(folder))
 
 
 def _judge(
@@ -301,23 +323,28 @@ def _judge(
     described = interface.read(MODEL / "interface.json")
     model = model_file.load(MODEL / "model.skops", described["file"])
     table_columns = columns.read(prepared / "columns.json")
+    own = own_metrics.load(task)
     results, judged = {}, {}
     for part in parts:
-        path = prepared / f"{part}.parquet"
+        path, _ = _files(prepared, part)
         table = columns.prepared(pd.read_parquet(path), table_columns)
         columns.validate(table, table_columns, str(path), described["output"].get("classes"))
         with pinned(compute):
             judged[part] = score(model, table, table_columns)
         dummy = baseline(described, judged[part])
-        rows = every_column((path, prepared / "left_out" / path.name))
-        results[part] = figures(judged[part], dummy, rows, task, compute.seed)
+        rows = every_column(_files(prepared, part))
+        with pinned(compute):  # a metric of the project's own may count in threads, or draw
+            results[part] = figures(judged[part], dummy, rows, task, compute.seed, own)
+        for metric in own:
+            metric.check(results[part]["metrics"][metric.name]["value"], judged[part], f"{part} rows")
         if part == "test":
             raw = pq.read_table(prepared / "raw_test.parquet", columns=list(ids)) if ids else pa.table({})
             truth = {columns.target(table_columns).name: table[columns.target(table_columns).name]}
             beside = {**predictions.identifiers(raw), **truth}
             predictions.write(answered(judged[part]), PREDICTIONS, beside)
     level = {"level": task.bootstrap.level, "resamples": task.bootstrap.resamples}
-    interface.write({"intervals": level, **results}, Path("evaluation.json"))
+    losses = sorted(task.losses & results["test"]["metrics"].keys())
+    interface.write({"intervals": level, "lower_is_better": losses, **results}, Path("evaluation.json"))
     return judged["test"], results
 
 

@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 import wrapt
 
+from ..contract import TOOL_FOLDER
 from ..errors import ProjectError
 from ..settings import asked
 
@@ -191,8 +192,9 @@ def check(module: str | None) -> None:
 
 
 def _tool(stage: Stage) -> set[str]:
-    """Return the folder of the tool if the stage depends on the file that notes the tool's hash."""
-    return {str(TOOL)} if any(Path(dep).name == "environment.json" for dep in stage.deps) else set()
+    """Return the folders of the tool, as it runs and as it is carried, if the stage depends on the note of its hash."""
+    noted = any(Path(dep).name == "environment.json" for dep in stage.deps)
+    return {str(TOOL), str(stage.base / TOOL_FOLDER)} if noted else set()
 
 
 def _stage(module: str | None) -> Stage | None:

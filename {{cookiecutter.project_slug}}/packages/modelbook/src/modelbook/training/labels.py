@@ -10,6 +10,11 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
 
+def numbered(labels: Any, y: Any) -> NDArray[np.intp]:
+    """Return the numbers of further labels where `y` was fitted; all of them are in `y`."""
+    return np.searchsorted(np.unique(np.asarray(y)), np.asarray(labels))
+
+
 def _has(method: str) -> Callable[[Any], bool]:
     return lambda model: hasattr(getattr(model, "estimator_", model.estimator), method)
 
@@ -33,10 +38,10 @@ class NumberedLabels(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # typ
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def fit(self, X: Any, y: Any) -> "NumberedLabels":
-        """Fit the estimator on the numbers of the classes."""
+    def fit(self, X: Any, y: Any, **arguments: Any) -> "NumberedLabels":
+        """Fit the estimator on the numbers of the classes; labels in further arguments are `numbered` already."""
         self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
-        self.estimator_ = clone(self.estimator).fit(X, numbers)
+        self.estimator_ = clone(self.estimator).fit(X, numbers, **arguments)
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:

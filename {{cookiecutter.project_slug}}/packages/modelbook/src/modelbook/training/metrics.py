@@ -11,9 +11,6 @@ DIGITS = 6
 #: The smallest probability that the log loss takes the logarithm of (as in scikit-learn, for float64).
 EPSILON = float(np.finfo(np.float64).eps)
 
-#: Metrics for which smaller is better.
-LOSSES = frozenset({"log_loss", "rmse", "mae"})
-
 
 @dataclass(frozen=True)
 class Classification:
@@ -147,8 +144,8 @@ def rates(hits: Floats, true: Floats, predicted: Floats) -> dict[str, Floats]:
 
 
 def rounded(number: float) -> float | None:
-    """Round for a file; NaN becomes None."""
-    return None if np.isnan(number) else round(float(number), DIGITS)
+    """Round for a file; NaN becomes None, and minus zero 0."""
+    return None if np.isnan(number) else round(float(number), DIGITS) + 0.0
 
 
 def _divide(above: float, below: float) -> float:

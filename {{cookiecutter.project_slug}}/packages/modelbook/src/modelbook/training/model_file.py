@@ -12,6 +12,7 @@ import io
 import json
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ VOLATILE: dict[str, dict[str, tuple[str, ...] | None]] = {
     "sklearn.feature_extraction.": {"_stop_words_id": None},
 }
 
+#: What skops raises; its own exception is a TypeError.
+CANNOT_BE_SAVED = (TypeError, AttributeError)
+
 
 def to_bytes(model: Any) -> bytes:
     """Return the canonical bytes of a model.
@@ -50,12 +54,37 @@ def to_bytes(model: Any) -> bytes:
 
     try:
         return canonical(skops.io.dumps(model))
-    except (TypeError, AttributeError, skops.io.exceptions.UnsupportedTypeException) as error:
+    except CANNOT_BE_SAVED as error:
+        place, part = _unsaved(model, type(model).__name__)
+        kind = f"{type(part).__module__}.{type(part).__qualname__}"
         raise ProjectError(
-            f"the fitted model cannot be saved: {error}",
+            f"the fitted model cannot be saved: {place} is a {kind} ({error})",
             "skops saves scikit-learn estimators and what is built like them, without pickle",
-            "choose another estimator in conf/model/",
+            "in a class of yours keep numbers, texts, lists, dicts and numpy arrays (of a Series: .to_numpy());\n"
+            "       or choose another estimator in conf/model/",
         ) from error
+
+
+def _unsaved(value: Any, place: str) -> tuple[str, Any]:
+    """Return the innermost part of a model that cannot be saved, and what it is called."""
+    from sklearn.base import BaseEstimator
+
+    parts: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, BaseEstimator):
+        parts = ((f"{type(value).__name__}.{name}", part) for name, part in vars(value).items())
+    elif isinstance(value, list | tuple):
+        parts = ((place, part) for part in value)
+    return next((_unsaved(part, name) for name, part in parts if not _can_be_saved(part)), (place, value))
+
+
+def _can_be_saved(part: Any) -> bool:
+    import skops.io
+
+    try:
+        skops.io.dumps(part)
+    except CANNOT_BE_SAVED:
+        return False
+    return True
 
 
 def canonical(file: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 import os
 import time
-import traceback
 import warnings
 from hashlib import md5
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import Any
 
 from ..errors import ProjectError, counted
 from ..settings import Compute, Config, Rules
-from . import inputs
+from . import fitting, inputs
 from .compute import pinned
+from .fitting import Fitting
+from .own import line_of
 from .tables import Rows
 
 FOLDER = Path("model")
-#: Rows on which a fit is tried: before it, of an estimator from elsewhere; after it failed, to find out why.
-TRIAL_ROWS = 200
 #: Names a file for the md5 of the model, which is then not written: `model reproduce workspace` fits once more.
 FIT_AGAIN = "MODELBOOK_FIT_AGAIN"
 
@@ -42,6 +41,7 @@ def estimator(settings: Config) -> Any:
     file, target = f"conf/model/{settings.model.name}.yaml", settings.model.estimator["_target_"]
     built = estimators.build(settings.model.estimator, file)
     estimators.check_task(built, target, settings.task.name, file)
+    estimators.check_fit(built, settings.model.fit, file)
     return built
 
 
@@ -49,7 +49,8 @@ def fit(model: Any, rows: Rows, settings: Config | Rules) -> Any:
     """Fit a model to rows, with fixed seeds and threads.
 
     What cannot be saved or does not fit into memory is refused first. Where an
-    estimator takes no text as class labels, they are numbered for it.
+    estimator takes no text as class labels, they are numbered for it. Weights and
+    validation rows are passed on as `fit` in conf/model/ says.
 
     Parameters
     ----------
@@ -73,9 +74,10 @@ def fit(model: Any, rows: Rows, settings: Config | Rules) -> Any:
     from . import preprocessing
 
     estimators.pin(model, settings.compute)
-    preprocessing.check_memory(model, rows.X, rows.y)
+    given = fitting.fitting(rows, settings)
+    preprocessing.check_memory(model, given.train.X, given.train.y)
     start = time.perf_counter()
-    fitted = _fit(model, rows.X, rows.y, settings)
+    fitted = _fit(model, given, settings)
     _seconds[id(fitted)] = time.perf_counter() - start
     return fitted
 
@@ -84,9 +86,8 @@ def fit(model: Any, rows: Rows, settings: Config | Rules) -> Any:
 _seconds: dict[int, float] = {}
 
 
-def _fit(model: Any, rows: Any, answers: Any, settings: Config | Rules) -> Any:
+def _fit(model: Any, given: Fitting, settings: Config | Rules) -> Any:
     """Fit, with numbers for the classes if the estimator takes nothing else."""
-    import numpy as np
     from sklearn.base import clone
 
     from .labels import NumberedLabels
@@ -95,42 +96,33 @@ def _fit(model: Any, rows: Any, answers: Any, settings: Config | Rules) -> Any:
     name = f"{type(last).__module__}.{type(last).__qualname__}"
     if isinstance(settings, Config):
         name = settings.model.estimator["_target_"]
-    chosen = np.unique(np.linspace(0, len(rows) - 1, TRIAL_ROWS).astype(int))
-    few = rows.iloc[chosen], answers.iloc[chosen]
+    few = given.few()
     if _is_foreign(last):
-        _rehearse(model, name, *few, settings.compute)
+        _rehearse(model, name, few, settings.compute)
     try:
         with pinned(settings.compute, settings.compute.jobs):
-            return model.fit(rows, answers)
+            return given.fit(model)
     except Exception as error:
         if settings.task.name == "classification" and not isinstance(last, NumberedLabels):
             if last is model:
                 numbered = NumberedLabels(clone(model))
             else:
                 numbered = clone(model).set_params(**{model.steps[-1][0]: NumberedLabels(last)})
-            if _trial(model, *few, settings.compute) is None and _trial(numbered, *few, settings.compute) is not None:
+            if _trial(model, few, settings.compute) is None and _trial(numbered, few, settings.compute) is not None:
                 print(f"{name} takes no text as class labels: they are numbered for it, and named in what it answers")
-                return _fit(numbered, rows, answers, settings)
-        own = _own_line(error)
+                return _fit(numbered, given, settings)
+        line = line_of(error)
         where = "its arguments"
         if isinstance(settings, Config):
-            group = "model" if last is model or _trial(model[:-1], *few, settings.compute) is not None else "features"
+            before = few.of_the_steps_before()
+            blamed = last is model or _trial(model[:-1], before, settings.compute) is not None
+            group = "model" if blamed else "features"
             where = f"conf/{group}/{getattr(settings, group).name}.yaml"
         raise ProjectError(
-            f"{name} refuses to fit: {_words(error)}" + (f" ({own})" if own else ""),
+            f"{name} refuses to fit: {_words(error)}" + (f" ({line})" if line else ""),
             "an argument has a value that it does not take, or it cannot handle this table",
-            f"correct {where}" + (f", or the code at {own}" if own else ""),
+            f"correct {where}" + (f", or the code at {line}" if line else ""),
         ) from error
-
-
-def _own_line(error: Exception) -> str | None:
-    """Return the last line of the team's own code that an error passed, or None."""
-    tool, found = Path(__file__).parents[1], None
-    for frame in traceback.extract_tb(error.__traceback__):
-        file = Path(frame.filename)
-        if file.is_relative_to(Path.cwd()) and tool not in file.parents and "site-packages" not in file.parts:
-            found = f"{file.relative_to(Path.cwd())}, line {frame.lineno}"
-    return found
 
 
 def _is_foreign(estimator: Any) -> bool:
@@ -139,15 +131,15 @@ def _is_foreign(estimator: Any) -> bool:
     return any(not type(part).__module__.startswith("sklearn.") for part in parts)
 
 
-def _rehearse(model: Any, name: str, rows: Any, answers: Any, compute: Compute) -> None:
+def _rehearse(model: Any, name: str, few: Fitting, compute: Compute) -> None:
     """Fit a few rows, save and load the result: what cannot be kept is refused before the long fit, not after it."""
     from . import model_file
 
-    fits = [_trial(model, rows, answers, compute) for _ in range(2)]
+    fits = [_trial(model, few, compute) for _ in range(2)]
     if None in fits:
         return  # the fit to all rows says why
     first, second = map(model_file.to_bytes, fits)
-    model_file.from_bytes(first, f"{name}, fitted to {len(rows)} rows,")
+    model_file.from_bytes(first, f"{name}, fitted to {len(few.train.X)} rows,")
     if first != second:
         print(
             f"{name}: two fits to the same rows do not give the same bytes, so "
@@ -155,13 +147,13 @@ def _rehearse(model: Any, name: str, rows: Any, answers: Any, compute: Compute) 
         )
 
 
-def _trial(model: Any, rows: Any, answers: Any, compute: Compute) -> Any:
+def _trial(model: Any, few: Fitting, compute: Compute) -> Any:
     """Return a copy of a model fitted to a few rows, or None if that fails."""
     from sklearn.base import clone
 
     try:
         with pinned(compute, compute.jobs), warnings.catch_warnings(action="ignore"):
-            return clone(model).fit(rows, answers)
+            return few.fit(clone(model))
     except Exception:  # noqa: BLE001 (an estimator of anybody's may raise anything)
         return None
 

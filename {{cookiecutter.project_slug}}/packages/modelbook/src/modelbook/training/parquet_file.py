@@ -56,7 +56,7 @@ def plain(table: pa.Table, file: Path, leave_out: Collection[str] = ()) -> pa.Ta
 def _plain(column: pa.ChunkedArray, name: str, file: Path, is_left_out: bool) -> pa.ChunkedArray:
     """Cast a column to the one type that stands for all of its kind."""
     kind = column.type
-    if pa.types.is_dictionary(kind):
+    if pa.types.is_dictionary(kind) and not isinstance(kind.value_type, pa.BaseExtensionType):
         kind = kind.value_type
         column = column.cast(kind)
     if pa.types.is_boolean(kind) or pa.types.is_null(kind):

@@ -1,4 +1,7 @@
-"""Plots of the test rows: as data for `dvc plots`, and drawn as images."""
+"""Plots of the test rows: as data for `dvc plots`, and drawn as images.
+
+`new` and `save` are for plots of a project's own, too.
+"""
 
 import csv
 from collections.abc import Iterable
@@ -140,7 +143,24 @@ def _table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]])
         writer.writerows(rows)
 
 
-def _figure(title: str, x: str, y: str) -> tuple[Any, Any]:
+def new(title: str, x: str, y: str) -> tuple[Any, Any]:
+    """Return an empty figure and its axes, in the size of the other plots.
+
+    Parameters
+    ----------
+    title, x, y : str
+        What stands above it, and along its axes.
+
+    Returns
+    -------
+    (matplotlib.figure.Figure, matplotlib.axes.Axes)
+
+    Examples
+    --------
+    >>> figure, axes = new("Errors", "predicted", "error")
+    >>> _ = axes.plot([0, 1], [0.2, 0.1])
+    >>> save(figure, "plots/images/errors.png")  # doctest: +SKIP
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")
@@ -149,9 +169,18 @@ def _figure(title: str, x: str, y: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: str | Path) -> None:
+    """Write a figure as PNG; the same picture is the same bytes.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or path
+        A file below `plots/`, which DVC keeps.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     # Without the entry that names matplotlib's version, the bytes depend on the picture alone.
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
 def _plain(label: str) -> str:
@@ -161,7 +190,7 @@ def _plain(label: str) -> str:
 
 
 def _draw_confusion(confusion: Floats, labels: list[str], path: Path) -> None:
-    figure, axes = _figure("Confusion matrix (rows of the test set)", "predicted", "actual")
+    figure, axes = new("Confusion matrix (rows of the test set)", "predicted", "actual")
     rows = confusion.sum(axis=1, keepdims=True)
     share = np.divide(confusion, rows, out=np.zeros_like(confusion), where=rows > 0)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -178,26 +207,26 @@ def _draw_confusion(confusion: Floats, labels: list[str], path: Path) -> None:
                 va="center",
                 color="white" if share[i, j] > 0.5 else "black",
             )
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_curves(
     curves: dict[str, Floats], title: str, x: str, y: str, path: Path, *, diagonal: bool = False, marker: str = ""
 ) -> None:
-    figure, axes = _figure(title, x, y)
+    figure, axes = new(title, x, y)
     if diagonal:
         axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
     for label, points in list(curves.items())[:20]:
         axes.plot(points[:, 0], points[:, 1], label=_plain(label), marker=marker, markersize=4)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.legend(loc="best", fontsize="small")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_cloud(
     x_values: Floats, y_values: Floats, title: str, x: str, y: str, path: Path, *, diagonal: bool = False
 ) -> None:
-    figure, axes = _figure(title, x, y)
+    figure, axes = new(title, x, y)
     axes.scatter(x_values, y_values, s=9, alpha=0.6, linewidths=0)
     if diagonal:
         axes.axline(
@@ -205,4 +234,4 @@ def _draw_cloud(
         )
     else:
         axes.axhline(0, color="grey", linewidth=0.8, linestyle="--")
-    _save(figure, path)
+    save(figure, path)

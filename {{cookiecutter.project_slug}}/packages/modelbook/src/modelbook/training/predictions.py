@@ -33,6 +33,11 @@ def write(found: Answers, path: Path, beside: Mapping[str, Any]) -> None:
         Other columns of the same rows. One whose name is taken gets ` (raw)` behind it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    pa.parquet.write_table(table(found, beside), path, compression="zstd")
+
+
+def table(found: Answers, beside: Mapping[str, Any]) -> pa.Table:
+    """Return predictions as `write` writes them."""
     if found.labels is None:
         answers = {PREDICTED: pa.array(found.predicted)}
     else:
@@ -41,7 +46,7 @@ def write(found: Answers, path: Path, beside: Mapping[str, Any]) -> None:
         if found.scores is not None:
             answers |= {f"{kind}: {name}": pa.array(found.scores[:, k]) for k, name in enumerate(found.labels)}
     first = {f"{name} (raw)" if name in answers else name: values for name, values in beside.items()}
-    pa.parquet.write_table(pa.table({**first, **answers}), path, compression="zstd")
+    return pa.table({**first, **answers})
 
 
 def identifiers(table: pa.Table) -> dict[str, pa.Array]:

@@ -48,8 +48,10 @@ def prepare(raw: table.Table, data: config.Data, task: config.Task, how: config.
         columns in `id` and `leave_out`, and columns without any value.
     """
     conf_file = f"conf/data/{data.name}.yaml"
-    size = {"rows": raw.arrow.num_rows, "columns": raw.arrow.num_columns, "files": len(raw.origins)}
-    notes = [f"{data.path}: {', '.join(counted(number, name[:-1]) for name, number in size.items())}"]
+    size = {"rows": raw.arrow.num_rows, "columns": raw.arrow.num_columns}
+    if raw.source == data.path:
+        size["files"] = len(raw.origins)
+    notes = [f"{raw.source}: {', '.join(counted(number, name[:-1]) for name, number in size.items())}"]
     notes.extend(raw.notes)
     _check_rules(raw, data, conf_file)
     target = _target(raw, data, task, conf_file, notes)
@@ -67,7 +69,7 @@ def prepare(raw: table.Table, data: config.Data, task: config.Task, how: config.
         _note_poor_column(kept[name], name, kind, conf_file, notes)
     if not chosen:
         raise ProjectError(
-            f"{data.path} has no column to predict from",
+            f"{raw.source} has no column to predict from",
             "every column is the target, an id, left out or empty",
             f"take a column out of `id` or `leave_out` in {conf_file}",
         )

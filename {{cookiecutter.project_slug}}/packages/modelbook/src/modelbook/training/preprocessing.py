@@ -13,7 +13,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.utils import get_tags
 
 from ..errors import ProjectError
-from ..settings import Features
+from ..settings import ColumnType, Features
 from .compute import available_bytes
 from .tables import Rows, kind_of
 
@@ -41,6 +41,14 @@ class Stateless(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = X.shape[1]
         self.feature_names_in_ = np.asarray(X.columns, dtype=object)
         return self
+
+
+class Numbers(OneToOneFeatureMixin, Stateless):  # type: ignore[misc]
+    """Booleans as 0.0 and 1.0, missing as NaN: so the table has them, and columns that your code derived need not."""
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns as float64."""
+        return X.astype("float64")
 
 
 class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -101,8 +109,13 @@ def by_type(rows: Rows, X: pd.DataFrame, settings: Features) -> dict[str, list[s
     dict of str to list of str
         By `number`, `boolean`, `category`, `date` and `text`, in the order of `X`; types without columns are left out.
     """
-    known = {column.name: column.type for column in rows.columns}
-    kinds = {str(name): known.get(str(name)) or kind_of(X[name]) for name in X.columns}
+    if not isinstance(X, pd.DataFrame):
+        raise ProjectError(
+            f"the derived columns are a {type(X).__name__}, not a DataFrame",
+            "columns are found by their names",
+            "let `transform` return a DataFrame, such as X.assign(name=...)",
+        )
+    kinds = {str(name): _kind(X[name], rows) for name in X.columns}
     texts = [name for name, kind in kinds.items() if kind == "category"]
     unknown = [name for name in settings.text if name not in texts]
     if unknown:
@@ -115,6 +128,32 @@ def by_type(rows: Rows, X: pd.DataFrame, settings: Features) -> dict[str, list[s
     for name, kind in kinds.items():
         names.setdefault("text" if name in settings.text else kind, []).append(name)
     return names
+
+
+def _kind(values: "pd.Series[Any]", rows: Rows) -> ColumnType:
+    """Return the type of a feature: the one that it has in the table, unless your code derived another one."""
+    name = str(values.name)
+    known = {column.name: column.type for column in rows.columns}
+    kind = kind_of(values)
+    if name in known and kind == kind_of(rows.table[name]):
+        return known[name]
+    fix = None
+    if kind == "number" and np.isinf(values.to_numpy(dtype="float64", na_value=np.nan)).any():
+        fault, fix = (
+            "is infinite in some rows",
+            "divide only where there is no 0, or .replace([np.inf, -np.inf], np.nan)",
+        )
+    present = values.dropna()
+    if kind == "category" and len(present) and not isinstance(present.iloc[0], str):
+        of = type(present.iloc[0]).__name__
+        fault, fix = f"holds values of the type {of}", ".dt.days" if of == "Timedelta" else ".astype(str)"
+    if fix is not None:
+        raise ProjectError(
+            f"the derived column {name!r} {fault}",
+            "a feature holds finite numbers, booleans, texts or dates",
+            f"change it where it is made: {fix}",
+        )
+    return kind
 
 
 def takes_sparse(estimator: Any) -> bool:
@@ -225,6 +264,6 @@ def width(before: ColumnTransformer, X: pd.DataFrame, y: "pd.Series[Any]") -> tu
 
 def _one_hot_width(values: "pd.Series[Any]", encoder: OneHotEncoder) -> int:
     """Return how many columns `OneHotEncoder` makes of one: rare values share one."""
-    counts = values.fillna(MISSING).value_counts()
+    counts = values.astype(object).fillna(MISSING).value_counts()
     frequent = int((counts >= (encoder.min_frequency or 1)).sum())
     return min(frequent + (frequent < len(counts)), encoder.max_categories or len(counts))

@@ -96,13 +96,14 @@ class Blocks:
     Parameters
     ----------
     n_rows : int
-        Up to `MOST_BLOCKS` rows, each is a block, in its place.
     seed : int
+    most : int
+        Up to so many rows, each is a block, in its place.
     """
 
-    def __init__(self, n_rows: int, seed: int) -> None:
+    def __init__(self, n_rows: int, seed: int, most: int = MOST_BLOCKS) -> None:
         self.n_rows = n_rows
-        self.n_blocks = min(n_rows, MOST_BLOCKS)
+        self.n_blocks = min(n_rows, most)
         self.are_rows = self.n_blocks == n_rows
         self.order = np.arange(n_rows) if self.are_rows else np.random.default_rng(seed).permutation(n_rows)
         self.starts = np.arange(self.n_blocks) * n_rows // self.n_blocks

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import ProjectError
 from ..settings import Data, Split
-from . import values
+from . import own_split, values
 from .table import Table
 
 PARTS = ("train", "validation", "test")
@@ -42,6 +42,7 @@ def assign(table: Table, config: Split, data: Data, notes: list[str]) -> NDArray
         - `time`: the date decides; what comes later is tested.
         - `stratified`: rows are ranked by hash within their class, so shares are
           exact; new rows can move a few old ones across the border.
+        - `function`: a function of the project's own decides.
     data : Data
         Which columns identify a row; if there are none, all count that the
         model sees. The target does not: rows that are equal for the model must
@@ -56,9 +57,12 @@ def assign(table: Table, config: Split, data: Data, notes: list[str]) -> NDArray
     """
     if config.by == "time":
         return _by_time(table, config)
+    if config.by == "function":
+        return own_split.assign(table, config, PARTS)
     assert config.test is not None
     assert config.validation is not None
-    place = _places(table, config, data, notes)
+    assert config.salt is not None
+    place = _places(table, config, data, config.salt, notes)
     if config.by == "stratified":
         classes = pd.factorize(table.arrow[data.target].to_pandas())[0]
         # Equal rows have one rank, so they stay together.
@@ -69,7 +73,7 @@ def assign(table: Table, config: Split, data: Data, notes: list[str]) -> NDArray
     return np.select([place < config.test, place < config.test + config.validation], [2, 1], 0).astype(np.int8)
 
 
-def _places(table: Table, config: Split, data: Data, notes: list[str]) -> NDArray[np.float64]:
+def _places(table: Table, config: Split, data: Data, salt: str, notes: list[str]) -> NDArray[np.float64]:
     """Return a number in [0, 1) for each row: by its group or id, or by its values where it has none."""
     seen = [name for name in table.raw.column_names if name not in (data.target, *data.id, *data.leave_out)]
     if config.by == "group":
@@ -79,7 +83,7 @@ def _places(table: Table, config: Split, data: Data, notes: list[str]) -> NDArra
         key = data.id
         what, apart = f"value in {', '.join(map(repr, key))} (`id`)", "by its other values"
     if not key:
-        place = row_fractions(table, seen, data, config.salt)
+        place = row_fractions(table, seen, data, salt)
         different = len(np.unique(place))
         if different < MOSTLY_DIFFERENT * len(place):
             notes.append(
@@ -88,11 +92,11 @@ def _places(table: Table, config: Split, data: Data, notes: list[str]) -> NDArra
                 f" number them in a column, and name it as `id` in conf/data/{data.name}.yaml)"
             )
         return place
-    place = row_fractions(table, key, data, config.salt)
+    place = row_fractions(table, key, data, salt)
     absent = np.logical_and.reduce([_hashes(table, name, data) == 0 for name in key])
     if absent.any():
         # All at one place they would go to one part, however many they are.
-        place[absent] = row_fractions(table, seen, data, config.salt)[absent]
+        place[absent] = row_fractions(table, seen, data, salt)[absent]
         notes.append(
             f"{absent.sum()} rows have no {what}, the first in {table.place(int(absent.argmax()))}:"
             f" each is placed {apart}, equal ones together (fill it in if some belong together)"
@@ -226,14 +230,15 @@ def check_parts(parts: NDArray[np.int8], config: Split, table: Table) -> None:
             f"the dates in {config.column!r} run from {_day(ends['min'])} to {_day(ends['max'])};"
             f" validation_from is {config.validation_from}, test_from is {config.test_from}"
         )
+    fix = f"change the shares or dates in conf/split/{config.name}.yaml, or add rows"
+    if config.by == "function":
+        why = f"{len(parts)} rows were split by {config.function}; every part needs some"
+        fix = f"correct {config.function}, or add rows"
+    elif config.by != "time":
+        fix += "; if equal rows are cases of their own, name an `id` in conf/data/"
     for number, name in enumerate(PARTS):
         if not (parts == number).any():
-            raise ProjectError(
-                f"no row falls into {name}",
-                why,
-                f"change the shares or dates in conf/split/{config.name}.yaml, or add rows"
-                + ("" if config.by == "time" else "; if equal rows are cases of their own, name an `id` in conf/data/"),
-            )
+            raise ProjectError(f"no row falls into {name}", why, fix)
 
 
 def _day(moment: dt.datetime) -> str:

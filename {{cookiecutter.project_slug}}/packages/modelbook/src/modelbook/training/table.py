@@ -41,6 +41,8 @@ LARGEST = 1e38
 INFINITE = float("inf")
 #: How many names a note lists.
 LISTED = 10
+#: What messages call a table that the team's code made.
+MADE = "the table that prepare makes"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Table:
         Columns that the files hold as text without a type: of CSV files, and of folder names.
     notes : tuple of str
         What was passed over, or read as something that it might not be.
+    source : str
+        Where the rows come from, as a message says it.
     """
 
     arrow: pa.Table
@@ -83,6 +87,7 @@ class Table:
     quoted: frozenset[str] = frozenset()
     untyped: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    source: str = MADE
 
     def place(self, row: int) -> str:
         """Return `file, row N` for a row of the whole table (counted from 0)."""
@@ -101,6 +106,7 @@ class _Reading:
 
     data: Data
     conf_file: str
+    source: str
     origins: tuple[Origin, ...]
     missing: Counter[tuple[str, str]]
     notes: list[str]
@@ -156,9 +162,8 @@ def read(data: Data, conf_file: str) -> Table:
         raw_parts.append(raw_part)
     if not any(part.num_rows for part in parts):
         raise ProjectError(f"{data.path} holds no rows", "there is nothing to train on", f"put rows into {files[0]}")
-    return _typed(
-        files, parts, raw_parts, (frozenset(untyped), frozenset(quoted)), _Reading(data, conf_file, (), missing, notes)
-    )
+    given = _Reading(data, conf_file, data.path, (), missing, notes)
+    return _typed(files, parts, raw_parts, (frozenset(untyped), frozenset(quoted)), given)
 
 
 def of(rows: pd.DataFrame | pa.Table, data: Data, conf_file: str) -> Table:
@@ -171,14 +176,37 @@ def of(rows: pd.DataFrame | pa.Table, data: Data, conf_file: str) -> Table:
     data : Data
     conf_file : str
     """
-    source = Path("the rows of prepare")
-    table = pa.Table.from_pandas(rows, preserve_index=False) if isinstance(rows, pd.DataFrame) else rows
-    part = plain(table, source, data.leave_out)
-    if not part.num_rows:
+    table = _as_arrow(rows) if isinstance(rows, pd.DataFrame) else rows
+    if not isinstance(table, pa.Table):
         raise ProjectError(
-            "prepare made a table without rows", "there is nothing to train on", "correct the code of prepare"
+            f"tables.prepare takes a DataFrame or a pyarrow.Table, not a {type(rows).__name__}",
+            "a table has columns with names",
+            "make one of them, such as pandas.DataFrame(rows)",
         )
-    return _typed([source], [part], [part], (frozenset(), frozenset()), _Reading(data, conf_file, (), Counter(), []))
+    place = Path(MADE)
+    part = plain(table, place, data.leave_out)
+    if not part.num_rows:
+        raise ProjectError(f"{MADE} has no rows", "there is nothing to train on", "correct the code of prepare")
+    given = _Reading(data, conf_file, MADE, (), Counter(), [])
+    return _typed([place], [part], [part], (frozenset(), frozenset()), given)
+
+
+def _as_arrow(rows: pd.DataFrame) -> pa.Table:
+    """Return a DataFrame as a table; values of several types in one column are refused by its name."""
+    names = [str(name) for name in rows.columns]
+    arrays = []
+    for position, name in enumerate(names):
+        column = rows.iloc[:, position]
+        try:
+            arrays.append(pa.array(column, from_pandas=True))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            kinds = sorted({type(value).__name__ for value in column.dropna()})
+            raise ProjectError(
+                f"{MADE}: the column {name!r} holds values of the types {', '.join(kinds)} ({error})",
+                "a column has one type",
+                f"give it one in the code of prepare, such as rows[{name!r}].astype(str), or leave it out there",
+            ) from None
+    return pa.Table.from_arrays(arrays, names)
 
 
 def _typed(
@@ -189,11 +217,11 @@ def _typed(
     given: _Reading,
 ) -> Table:
     """Join the parts, and give every column its type; `texts` are the columns without a type, and the quoted ones."""
-    data, conf_file, (untyped, quoted) = given.data, given.conf_file, texts
+    data, (untyped, quoted) = given.data, texts
     columns = _same_columns(files, parts)
     starts = np.cumsum([0, *(part.num_rows for part in parts)])
     origins = tuple(Origin(f, int(s), p.num_rows) for f, s, p in zip(files, starts, parts, strict=False))
-    _known_columns(data, columns, conf_file)
+    _known_columns(data, columns, given)
     reading = replace(given, origins=origins)
 
     def column_of(name: str) -> tuple[pa.ChunkedArray, pa.Array, str, list[str]]:
@@ -219,7 +247,8 @@ def _typed(
     for name, (as_written, array, kind, said) in zip(columns, threads.each(column_of, columns), strict=True):
         raw[name], typed[name], types[name] = as_written, array, kind
         reading.notes.extend(said)
-    return Table(pa.table(typed), types, origins, pa.table(raw), quoted, untyped, tuple(reading.notes))
+    found = tuple(reading.notes)
+    return Table(pa.table(typed), types, origins, pa.table(raw), quoted, untyped, found, given.source)
 
 
 def find_files(folder: Path, conf_file: str) -> list[Path]:
@@ -326,15 +355,16 @@ def _same_columns(files: list[Path], parts: list[pa.Table]) -> list[str]:
     return columns
 
 
-def _known_columns(data: Data, columns: list[str], conf_file: str) -> None:
+def _known_columns(data: Data, columns: list[str], given: _Reading) -> None:
     """Refuse a configuration that names a column which the table does not have, and row numbers as a feature."""
+    conf_file = given.conf_file
     named = {"target": [data.target], "id": data.id, "leave_out": data.leave_out, "private": data.private}
     named |= {"types": list(data.types), "rules": list(data.rules)}
     for key, names in named.items():
         for name in names:
             if name not in columns:
                 raise ProjectError(
-                    f"{conf_file}: {key} names the column {name!r}, which {data.path} does not have"
+                    f"{conf_file}: {key} names the column {name!r}, which {given.source} does not have"
                     + nearest(name, columns[:50]),
                     "every column that the configuration names must exist",
                     f"correct `{key}` in {conf_file}",
@@ -342,7 +372,7 @@ def _known_columns(data: Data, columns: list[str], conf_file: str) -> None:
     for name in columns:
         if PANDAS_INDEX.fullmatch(name) and name not in (*data.id, *data.leave_out):
             raise ProjectError(
-                f"{data.path} has the column {name!r}",
+                f"{given.source} has the column {name!r}",
                 "pandas saved the row numbers of a table with it; a model would learn from them",
                 f"save it with `index=False`, or add {name} to `leave_out` in {conf_file}",
             )

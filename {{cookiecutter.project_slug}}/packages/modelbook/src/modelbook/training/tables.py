@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 from pandas.api import types
 
 from .. import settings
+from ..errors import ProjectError
 from ..settings import ColumnType, Config, Data
 from . import columns, inputs, interface, spelling, table
 from .columns import Column, Reading
+from .rows import Rows as RawRows
 from .table import Table
 
 #: Where the prepared rows lie, unless a stage says otherwise.
@@ -36,10 +38,13 @@ class Rows:
         datetime64[us] in UTC, `category` as object; what is missing is NaN or NaT.
     all_columns : list of Column
         How each of these columns is called and typed.
+    file : Path or None
+        Where they lie.
     """
 
     table: pd.DataFrame
     all_columns: list[Column]
+    file: Path | None = None
 
     @property
     def columns(self) -> list[Column]:
@@ -55,6 +60,27 @@ class Rows:
     def y(self) -> "pd.Series[Any]":
         """The target, shape (n_rows,): class labels as text, or numbers."""
         return self.table[columns.target(self.all_columns).name]
+
+    def left_out(self, name: str) -> "pd.Series[Any]":
+        """Return a column of these rows that is no feature, such as an id or a weight.
+
+        Parameters
+        ----------
+        name : str
+            Listed in `id` or `leave_out` in conf/data/.
+
+        Returns
+        -------
+        Series of shape (n_rows,)
+        """
+        beside = self.file and self.file.parent / "left_out" / self.file.name
+        if not (beside and name in pq.read_schema(beside).names):
+            raise ProjectError(
+                f"{beside or 'the table'} has no column {name!r}",
+                "it is looked for among the columns that the model does not see",
+                f"add {name} to `leave_out` in conf/data/",
+            )
+        return pd.read_parquet(beside, columns=[name])[name].loc[self.table.index]
 
 
 def raw(data: Data) -> Table:
@@ -118,7 +144,34 @@ def read(part: str, folder: str | Path = PREPARED) -> Rows:
     file = Path(folder) / f"{part}.parquet"
     found = columns.prepared(pd.read_parquet(file), described)
     columns.validate(found, described, str(file))
-    return Rows(found, described)
+    return Rows(found, described, file)
+
+
+def frame(rows: RawRows, folder: str | Path = "model") -> pd.DataFrame:
+    """Turn raw rows into what a model takes, read as its training rows were.
+
+    Parameters
+    ----------
+    rows : DataFrame, Arrow table, mapping, or sequence of mapping
+        Columns that the model does not take are dropped.
+    folder : str or path
+        Where the model is, with its `interface.json`.
+
+    Returns
+    -------
+    DataFrame of shape (n_rows, n_features)
+
+    Raises
+    ------
+    ProjectError
+        If a column is missing, or a value cannot be read as training read it.
+
+    Examples
+    --------
+    >>> models.load("model").predict(tables.frame([{"size": "2.5"}], "model"))  # doctest: +SKIP
+    """
+    described = interface.read(Path(folder) / "interface.json")
+    return columns.frame(rows, interface.inputs(described))
 
 
 def write(

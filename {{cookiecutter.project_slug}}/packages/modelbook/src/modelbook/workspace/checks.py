@@ -203,7 +203,7 @@ def _by_hand(project: Project) -> Problem | None:
     """Return what is wrong in a `params.yaml` that nothing composes."""
     try:
         # In this process: it takes no package of the extra `train`.
-        settings.rules(read_yaml((project.root / "params.yaml").read_bytes(), "params.yaml"))
+        settings.parse_rules(read_yaml((project.root / "params.yaml").read_bytes(), "params.yaml"))
     except FileNotFoundError:
         return Problem("there is no params.yaml", "model init")
     except ProjectError as error:

@@ -227,7 +227,7 @@ def top(start: Path) -> Path:
             f"the project {nested.name} is a folder of a larger git repository: {root}",
             "versions are tags of a whole repository, and a release directory is a checkout of one; so model needs a "
             "project that is the top of its repository (dvc repro, dvc exp and git work as they are)",
-            "give it a repository of its own, as README.md says under 'In a larger repository'",
+            "give it a repository of its own, as docs/troubleshooting.md shows",
         )
     if not (root / "dvc.yaml").exists():
         raise ProjectError(
