@@ -10,10 +10,11 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from .. import extras, settings
+from .. import extras
 from ..errors import ProjectError
 from ..mappings import load_yaml
 from ..progress import Say, silent
+from ..settings import METRICS, parse_rules
 from ..workspace import yaml_edit
 from ..workspace.project import Project
 from ..workspace.yaml_edit import NotThereError
@@ -40,7 +41,7 @@ environment:
         cache: false
 """
 ARTIFACT = "$name:\n  path: model\n  type: model\n"
-METRICS = {task: (names[0], ", ".join(names)) for task, names in settings.METRICS.items()}
+CHOICES = {task: (names[0], ", ".join(names)) for task, names in METRICS.items()}
 #: The blocks of `params.yaml` that the commands and the three calls read.
 BLOCKS = {
     "data": """\
@@ -254,7 +255,7 @@ def _params(root: Path, task: str | None, rows: str | None) -> Draft:
             f"params.yaml says task.name: {known}", "a key that is there stays", "leave --task out, or change the key"
         )
     task = known or task
-    metric, metrics = METRICS.get(str(task), ("", ""))
+    metric, metrics = CHOICES.get(str(task), ("", ""))
     said = _block(before, "data").get("prepared")
     if said is not None and rows not in (None, said):
         raise ProjectError(
@@ -276,7 +277,7 @@ def _params(root: Path, task: str | None, rows: str | None) -> Draft:
     except (NotThereError, ValueError):
         raise _by_hand(file, Template(blocks).safe_substitute(task=task, metric=metric, rows=rows)) from None
     try:
-        settings.parse_rules(after)
+        parse_rules(after)
     except ProjectError as error:
         raise ProjectError(
             error.what,
