@@ -305,6 +305,16 @@ def test_a_block_of_its_own_that_a_stage_reads_stands_in_dvc_yaml(adopted):
     adopted.git("restore", ".")
 
 
+def test_forgotten_outputs_are_named_as_they_stand_in_dvc_yaml(adopted):
+    adopted.edit("dvc.yaml", "outs: [model, model.joblib]", "outs: [model.joblib]")
+    adopted.edit("dvc.yaml", "    - evaluation.json: {cache: false}\n", "")
+    named = {"train": ["model"], "evaluate": ["evaluation.json: {cache: false}"]}
+    for name, outs in named.items():
+        said = adopted._run("python", f"src/{name}.py", cwd=adopted.project, fails=True).output
+        assert re.findall(r"^ +- (.*)", said.partition("outs:")[2], re.MULTILINE) == outs, said
+    adopted.git("restore", ".")
+
+
 def test_another_tool_than_the_noted_one_is_refused_with_the_way_on(adopted):
     file = next((adopted.project / ".venv").glob("lib/*/site-packages/modelbook/training/statistics.py"))
     text = file.read_text(encoding="utf-8")

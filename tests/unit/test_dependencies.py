@@ -3,6 +3,7 @@
 import ast
 
 import pytest
+from modelbook import PUBLIC
 from modelbook.contract import TOOL_FOLDER, TRAINING_PARTS
 from ruamel.yaml import YAML
 
@@ -67,6 +68,15 @@ def layer(module):
 def test_a_module_imports_from_its_own_layer_and_from_lower_ones(module):
     others = {file for file in imported(module, SOURCE) if file != TOOL / "__init__.py"}
     assert names((other for other in others if layer(other) > layer(module)), TOOL) == set()
+
+
+def test_only_stages_ask_the_package_itself_for_what_is_public():
+    """It loads what training needs; so the commands import from the module: `from ..settings import ...`."""
+    for module in MODULES:
+        if module.relative_to(TOOL).parts[0] not in ("training", "testing.py"):
+            for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and not node.module and module.parents[node.level - 1] == TOOL:
+                    assert not {alias.name for alias in node.names} & PUBLIC.keys(), module
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from .. import extras, settings
+from .. import extras
 from ..errors import ProjectError
 from ..mappings import load_yaml
 from ..progress import Say, silent
+from ..settings import METRICS, parse_rules
 from ..workspace import yaml_edit
 from ..workspace.project import Project
 from ..workspace.yaml_edit import NotThereError
@@ -40,7 +41,7 @@ environment:
         cache: false
 """
 ARTIFACT = "$name:\n  path: model\n  type: model\n"
-METRICS = {task: (names[0], ", ".join(names)) for task, names in settings.METRICS.items()}
+CHOICES = {task: (names[0], ", ".join(names)) for task, names in METRICS.items()}
 #: The blocks of `params.yaml` that the commands and the three calls read.
 BLOCKS = {
     "data": """\
@@ -254,7 +255,7 @@ def _params(root: Path, task: str | None, rows: str | None) -> Draft:
             f"params.yaml says task.name: {known}", "a key that is there stays", "leave --task out, or change the key"
         )
     task = known or task
-    metric, metrics = METRICS.get(str(task), ("", ""))
+    metric, metrics = CHOICES.get(str(task), ("", ""))
     said = _block(before, "data").get("prepared")
     if said is not None and rows not in (None, said):
         raise ProjectError(
@@ -276,7 +277,7 @@ def _params(root: Path, task: str | None, rows: str | None) -> Draft:
     except (NotThereError, ValueError):
         raise _by_hand(file, Template(blocks).safe_substitute(task=task, metric=metric, rows=rows)) from None
     try:
-        settings.parse_rules(after)
+        parse_rules(after)
     except ProjectError as error:
         raise ProjectError(
             error.what,
@@ -330,7 +331,7 @@ def _calls(stages: dict[str, Any], rows: str) -> list[Step]:
     steps = {
         rows: Step(
             "The stage that makes the rows for the model",
-            (f'tables.write({{"train": train, "test": test}}, "TARGET"{folder})',),
+            ('tables.write({"train": train, "test": test}, "TARGET"' + folder + ")",),
             (deps, "params: [task.name]", f"outs: [{rows}]"),
         ),
         MODEL: Step(
@@ -345,7 +346,7 @@ def _calls(stages: dict[str, Any], rows: str) -> list[Step]:
         EVALUATION: Step(
             "The stage that judges the model",
             (f"judged = evaluation.judge(settings{folder})",),
-            (deps, "params: [compute, task]", f"outs: [{PREDICTIONS}, {EVALUATION}: {{cache: false}}]"),
+            (deps, "params: [compute, task]", f"outs: [{PREDICTIONS}, {EVALUATION}: " + "{cache: false}]"),
         ),
     }
     entries = [_block(stages, name) for name in stages]

@@ -40,6 +40,8 @@ PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 CACHES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR")
 #: The package of the tool that runs.
 TOOL = Path(__file__).parents[1]
+#: What a stage writes and git keeps, for a version is read from it.
+IN_GIT = ("environment.json", "evaluation.json", "metrics.json")
 #: Where a stage names what it writes.
 WRITTEN = ("outs", "metrics", "plots")
 
@@ -183,7 +185,7 @@ def check(module: str | None) -> None:
     known = stage.deps | stage.outs | _tool(stage) | ({str(stage.root / PARAMS_FILE)} if stage.params else set())
     read = code | (data - made) | seen.said
     deps = sorted(path for path in read if not _covered(path, known))
-    outs = sorted(path for path in made if not _covered(path, known))
+    outs = sorted({_whole(path, made, stage.base) for path in made if not _covered(path, known)})
     keys = [] if stage.params is None else sorted(key for key in asked.keys if not _asked(key, stage.params))
     if deps or outs or keys:
         raise _not_named(stage, deps, outs, keys, code)
@@ -319,6 +321,16 @@ def _inside(stage: Stage) -> Any:
     return name
 
 
+def _whole(path: str, made: set[str], base: Path) -> str:
+    """Return the folder that a file is in if this stage made all that is there, else the file."""
+    folder = Path(path).parent
+    while folder != base and folder.is_relative_to(base):
+        if any(str(file) not in made for file in folder.rglob("*") if file.is_file()):
+            break
+        path, folder = str(folder), folder.parent
+    return path
+
+
 def _covered(path: str, known: Iterable[str]) -> bool:
     return any(path == name or path.startswith(f"{name}{os.sep}") for name in known)
 
@@ -343,7 +355,7 @@ def _not_named(stage: Stage, deps: list[str], outs: list[str], keys: list[str], 
         lines += ["params:", *(f"  - {key}" for key in keys)]
     if outs:
         said.append(f"writes {', '.join(names(outs))}")
-        lines += ["outs:", *(f"  - {name}" for name in names(outs))]
+        lines += ["outs:", *(f"  - {name}{': {cache: false}' if name in IN_GIT else ''}" for name in names(outs))]
     if set(deps) & code:
         lines.append("(and to each other stage that uses that code, too)")
     indent = "\n           "

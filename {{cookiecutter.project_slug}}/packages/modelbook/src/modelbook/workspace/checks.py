@@ -5,11 +5,11 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from .. import settings
 from ..errors import ProjectError
 from ..mappings import differences
 from ..registry import derive
 from ..registry.derive import Source
+from ..settings import parse_rules
 from ..store import dvc_repo
 from ..store.dvc_repo import Out
 from ..store.yaml_file import read_yaml
@@ -203,7 +203,7 @@ def _by_hand(project: Project) -> Problem | None:
     """Return what is wrong in a `params.yaml` that nothing composes."""
     try:
         # In this process: it takes no package of the extra `train`.
-        settings.parse_rules(read_yaml((project.root / "params.yaml").read_bytes(), "params.yaml"))
+        parse_rules(read_yaml((project.root / "params.yaml").read_bytes(), "params.yaml"))
     except FileNotFoundError:
         return Problem("there is no params.yaml", "model init")
     except ProjectError as error:
