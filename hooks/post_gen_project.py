@@ -20,9 +20,10 @@ def drop_folders():
     for folder, (key, values) in FOLDERS.items():
         if ANSWERS[key] not in values:
             shutil.rmtree(folder)
-    # What Python left in a work tree of the template.
-    for cache in list(Path("packages").rglob("__pycache__")):
-        shutil.rmtree(cache)
+    # What Python and the linters left in a work tree of the template.
+    for name in ("__pycache__", ".mypy_cache", ".ruff_cache"):
+        for cache in list(Path("packages").rglob(name)):
+            shutil.rmtree(cache)
 
 
 def git(*arguments):

@@ -18,6 +18,8 @@ PYPROJECT = TEMPLATE / "{{cookiecutter.project_slug}}" / "pyproject.toml"
 LIST = re.compile(r'(?s)(?<=\nTAKEN = frozenset\(\n    """\n).*?(?=    """)')
 #: What installs the project stands in the same environment.
 INSTALLERS = ("pip", "uv")
+#: Stands in the project's own folder; the hook says so in words of its own.
+TOOL = "modelbook"
 
 
 def requirements():
@@ -45,7 +47,7 @@ def needed():
             except metadata.PackageNotFoundError:
                 continue  # of another platform or Python version: only its name is known
             todo += [r for r in wanted if _may_apply(r, extra)]
-    return {name for name, _ in seen}
+    return {name for name, _ in seen} - {TOOL}
 
 
 def _may_apply(requirement, extra):

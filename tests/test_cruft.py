@@ -81,7 +81,8 @@ def next_release(source):
     counts += '\n\nif __name__ == "__main__":\n    counts()\n'
     package.joinpath("counts.py").write_text(counts, encoding="utf-8")
     name = "{{ cookiecutter.__package_name }}"
-    deps = ("data/prepared/summary.json", "environment.json", f"{name}/__init__.py", f"{name}/counts.py")
+    deps = ("data/prepared/summary.json", "environment.json", f"{name}/__init__.py", f"{name}/settings.py")
+    deps = (*deps, f"{name}/counts.py")
     stage = "  counts:\n    cmd: python -m {{ cookiecutter.__package_name }}.counts\n    deps:\n"
     stage += "".join(f"      - {dep}\n" for dep in deps)
     change(

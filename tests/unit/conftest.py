@@ -28,6 +28,7 @@ def load_tool():
     sys.path.insert(0, str(SOURCE))
     for module in pkgutil.walk_packages([str(SOURCE / "modelbook")], "modelbook."):
         importlib.import_module(module.name)
+    importlib.import_module("matplotlib.font_manager")  # asks fontconfig for its fonts, once on a new machine
 
 
 load_tool()

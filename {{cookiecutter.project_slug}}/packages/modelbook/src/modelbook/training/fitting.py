@@ -163,7 +163,8 @@ def _weights(rows: Rows, name: str, conf_file: str) -> NDArray[np.float64]:
             raise ProjectError(
                 f"{number} of {len(weights)} {'has' if wrong.sum() == 1 else 'have'} {fault} in the column {name!r}",
                 why,
-                f"correct the data. To see the first of these rows, write `{name}: {{required: true, min: 0}}` below "
+                f"correct the data. To see the first of these rows, write `{name}: "
+                "{required: true, min: 0}` below "
                 "`rules` in conf/data/, then dvc repro",
             )
     if not weights.any():
