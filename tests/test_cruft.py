@@ -162,7 +162,7 @@ def test_an_update_harms_no_version(upstream, create, run, commit, environment, 
     for line in re.findall(r"add the line `(.*?)`", said):
         change(project / "conf" / "config.yaml", "  - experiment: null", f"  {line}\n  - experiment: null")
     team.dvc("repro")
-    run("pytest", "-q", "tests/test_dependencies.py", cwd=project)
+    run("pytest", "-q", cwd=project)
     commit(project, "Update from the template")
     assert "up to date" in run("cruft", "check", "--checkout", "0.2.0", cwd=project).output
     assert "up to date" in run("cruft", "check", cwd=project).output

@@ -4,13 +4,12 @@ from pathlib import Path
 
 from conftest import TOOL, configure
 
-TEMPLATE = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parent
 
 
 def hostile_settings(folder):
-    """Return a file with the settings that the project's own tests hold each reading call against."""
-    path = TEMPLATE / "{{cookiecutter.project_slug}}" / "tests" / "test_git.py"
-    text = path.read_text(encoding="utf-8").partition('HOSTILE = """')[2].partition('"""')[0]
+    """Return a file with the settings that the tests of the tool hold each reading call against."""
+    text = (TESTS / "unit" / "test_git.py").read_text(encoding="utf-8").partition('HOSTILE = """')[2].partition('"""')[0]
     lines = []
     for setting in text.split():
         key, _, value = setting.partition("=")
