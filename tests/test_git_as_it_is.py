@@ -9,7 +9,9 @@ TESTS = Path(__file__).resolve().parent
 
 def hostile_settings(folder):
     """Return a file with the settings that the tests of the tool hold each reading call against."""
-    text = (TESTS / "unit" / "test_git.py").read_text(encoding="utf-8").partition('HOSTILE = """')[2].partition('"""')[0]
+    text = (
+        (TESTS / "unit" / "test_git.py").read_text(encoding="utf-8").partition('HOSTILE = """')[2].partition('"""')[0]
+    )
     lines = []
     for setting in text.split():
         key, _, value = setting.partition("=")
@@ -30,7 +32,7 @@ def test_a_life_under_settings_of_every_kind(team):
     assert "prod: v1.1.1 is live" in team.model("promote", "latest", "--to", "prod", **settings).output
     said = team.model("rollback", "--to", "v1.0.0", "--reason", "schlimm é", **settings).output
     assert "prod: v1.0.0 is live" in said
-    assert f"its Python: PYTHONPATH={TOOL} {Path(team.environment['PATH'].split(':')[1])}" in said
+    assert f"its Python: PYTHONPATH=.:{TOOL} {Path(team.environment['PATH'].split(':')[1])}" in said
     assert team.live(cwd=team.origin) == "v1.0.0"
     assert team.model("verify", "--all", **settings).output.count("sound") == 3
     again = team.model("diff", "v1.0.0", "v1.1.0", **settings).stdout
@@ -55,7 +57,7 @@ def test_model_in_a_hook_of_a_submodule_leaves_the_commit_alone(team):
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(
         "#!/bin/sh\nset -e\nenv | grep -q ^GIT_INDEX_FILE=\n"
-        f"export PYTHONPATH={TOOL}\nmodel rollback --reason hook >&2\nmodel reproduce v1.0.0 >&2\n",
+        f"export PYTHONPATH=.:{TOOL}\nmodel rollback --reason hook >&2\nmodel reproduce v1.0.0 >&2\n",
         encoding="utf-8",
     )
     hook.chmod(0o755)

@@ -2,10 +2,13 @@
 
 import contextlib
 import json as jsonlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..contract import TOOL_FOLDER
 from ..errors import ProjectError, counted
 from ..formats import person, size
 from ..times import day, minute, utc
@@ -119,8 +122,9 @@ def released(done: "Released") -> None:
 
 
 def its_python(python: str) -> str:
-    """Say how code is run in a release directory; `uv run` would make an environment there."""
-    return f"its Python: {python}   (there; not uv run, which installs another environment)"
+    """Say how code is run in a release directory: its own first. `uv run` would make an environment there."""
+    code = f".{os.pathsep}{Path(TOOL_FOLDER).parent}"
+    return f"its Python: PYTHONPATH={code} {python}   (there; not uv run, which installs another environment)"
 
 
 def moved(done: "Moved") -> None:
