@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from conftest import TOOL, configure
+from conftest import BIN, TOOL, configure
 
 TESTS = Path(__file__).resolve().parent
 
@@ -32,7 +32,7 @@ def test_a_life_under_settings_of_every_kind(team):
     assert "prod: v1.1.1 is live" in team.model("promote", "latest", "--to", "prod", **settings).output
     said = team.model("rollback", "--to", "v1.0.0", "--reason", "schlimm é", **settings).output
     assert "prod: v1.0.0 is live" in said
-    assert f"its Python: PYTHONPATH=.:{TOOL} {Path(team.environment['PATH'].split(':')[1])}" in said
+    assert f"its Python: PYTHONPATH=.:{TOOL} {BIN}" in said
     assert team.live(cwd=team.origin) == "v1.0.0"
     assert team.model("verify", "--all", **settings).output.count("sound") == 3
     again = team.model("diff", "v1.0.0", "v1.1.0", **settings).stdout
