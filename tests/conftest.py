@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+import warm
 from filelock import FileLock
 
 TEMPLATE = Path(__file__).resolve().parents[1]
@@ -43,7 +45,7 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def environment(home):
+def cold(home):
     """Return the variables of a fresh account that has only this test's tools."""
     return {
         "HOME": str(home),
@@ -56,6 +58,20 @@ def environment(home):
         "DVC_SITE_CACHE_DIR": str(home / "dvc"),
         "MPLCONFIGDIR": str(home / "matplotlib"),
     }
+
+
+@pytest.fixture(scope="session")
+def environment(cold):
+    """Return the same variables, but with programs first on the path that start warm, mostly: see `warm.py`."""
+    if os.environ.get("COLD"):
+        yield cold
+        return
+    # A socket lies in the folder, and its path must be short.
+    with (
+        tempfile.TemporaryDirectory(prefix="warm-") as folder,
+        warm.programs(Path(folder, "bin"), BIN, cold) as programs,
+    ):
+        yield {**cold, "PATH": os.pathsep.join([str(programs), cold["PATH"]])}
 
 
 @pytest.fixture(scope="session")

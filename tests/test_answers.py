@@ -249,11 +249,11 @@ def test_inside_another_repository_the_project_has_its_own_and_says_so(run, tmp_
     assert "lies inside" not in done.output
 
 
-def test_without_git_the_project_is_complete_and_the_commands_are_named(environment, run, tmp_path):
+def test_without_git_the_project_is_complete_and_the_commands_are_named(cold, run, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("cookiecutter", "python", "python3"):
-        tools.joinpath(name).symlink_to(Path(shutil.which(name, path=environment["PATH"])))
+        tools.joinpath(name).symlink_to(Path(shutil.which(name, path=cold["PATH"])))
     done = run("cookiecutter", TEMPLATE, "--no-input", "-o", tmp_path, cwd=tmp_path, PATH=str(tools))
     assert "git is not installed" in done.output
     assert "git init -b main" in done.output

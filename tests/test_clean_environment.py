@@ -12,13 +12,13 @@ CLIENT = ("PIP_", "UV_INDEX", "UV_DEFAULT_INDEX", "SSL_", "REQUESTS_", "http", "
 
 
 @pytest.fixture
-def clean(generate, environment, run, tmp_path):
+def clean(generate, cold, run, tmp_path):
     """Return a fresh project, and a function that runs a command in it with no tool of this test in PATH but `uv`."""
     project = generate(tmp_path)
     tools = tmp_path / "tools"
     tools.mkdir()
     tools.joinpath("uv").symlink_to(BIN / "uv")
-    system = os.pathsep.join(p for p in environment["PATH"].split(os.pathsep) if p != str(BIN))
+    system = os.pathsep.join(p for p in cold["PATH"].split(os.pathsep) if p != str(BIN))
     client = {key: value for key, value in os.environ.items() if key.startswith(CLIENT)}
     # The interpreter of the tests; another one may lack the headers or the index may lack its wheels.
     client |= {"PATH": f"{tools}{os.pathsep}{system}", "PYTHONPATH": "", "UV_PYTHON": str(python_of_tests())}

@@ -45,9 +45,9 @@ def test_it_runs_what_a_person_runs():
     assert {*made} <= {*typed}
 
 
-def test_a_tool_that_tests_need_is_looked_for_before_anything_else_and_the_command_is_named(environment, run, tmp_path):
+def test_a_tool_that_tests_need_is_looked_for_before_anything_else_and_the_command_is_named(cold, run, tmp_path):
     for name in ("make", "sh", "rsync", "sed"):
-        tmp_path.joinpath(name).symlink_to(shutil.which(name, path=environment["PATH"]) or "/bin/true")
+        tmp_path.joinpath(name).symlink_to(shutil.which(name, path=cold["PATH"]) or "/bin/true")
     done = run("make", "test", "VENV=nowhere", cwd=TEMPLATE, fails=True, PATH=str(tmp_path))
     assert "The tests start ssh-keygen, which is not installed. Type, as root: make system" in done.stderr
     assert "apt-get install rsync openssh-client" in done.stderr

@@ -294,7 +294,7 @@ def test_a_clock_that_goes_backwards_changes_nothing(team):
     assert "v1.1.0 -> v1.0.0" in first
 
 
-def test_a_full_disk_leaves_live_untouched(team):
+def test_a_full_disk_leaves_live_untouched(team, cold):
     """A limit on the size of files is what a full disk looks like to a process: writes fail."""
     before = team.tags()
     done = subprocess.run(
@@ -304,7 +304,7 @@ def test_a_full_disk_leaves_live_untouched(team):
             "ulimit -f 8; exec model promote v1.0.0 --to staging",
         ],  # blocks of 512 bytes: the worktree does not fit
         cwd=team.project,
-        env=team_environment(team),
+        env={**cold, "PYTHONPATH": TOOL},
         capture_output=True,
         text=True,
         check=False,
@@ -316,11 +316,7 @@ def test_a_full_disk_leaves_live_untouched(team):
     assert team.live(stage="staging") == "v1.0.0"
 
 
-def team_environment(team):
-    return {**team.environment, "PYTHONPATH": TOOL}
-
-
-def test_a_read_only_checkout_is_told_so_and_still_answers(team):
+def test_a_read_only_checkout_is_told_so_and_still_answers(team, cold):
     for folder in (team.project / ".dvc" / "tmp", team.project / ".dvc", team.project):
         folder.chmod(0o555)
     bare = ["setpriv", "--bounding-set", "-dac_override", "--inh-caps", "-dac_override"] if os.geteuid() == 0 else []
@@ -333,7 +329,7 @@ def test_a_read_only_checkout_is_told_so_and_still_answers(team):
             done = subprocess.run(
                 [*bare, "model", *command],
                 cwd=team.project,
-                env=team_environment(team),
+                env={**cold, "PYTHONPATH": TOOL},
                 capture_output=True,
                 text=True,
                 check=False,

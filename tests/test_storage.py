@@ -394,7 +394,7 @@ def closed():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start commands as two other users")
-def test_two_users_share_one_cache(team, tmp_path, run):
+def test_two_users_share_one_cache(team, tmp_path, run, cold):
     """docs/storage.md: one folder of a group with its mode, two settings in each clone."""
     shared, remote = tmp_path / "shared", team.storage
     text = (TEMPLATE / "{{cookiecutter.project_slug}}" / "docs" / "storage.md").read_text(encoding="utf-8")
@@ -420,6 +420,7 @@ def test_two_users_share_one_cache(team, tmp_path, run):
             become = ["setpriv", f"--reuid={user}", f"--regid={user}", f"--groups={GROUP}"]
             words = ["unshare", "--mount", "sh", "-ec", TOOLS_FOR_ALL, "sh", tmp_path, *closed(), "--"]
             values = {
+                "PATH": cold["PATH"],
                 "HOME": str(home),
                 "USER": f"u{user}",
                 "DVC_SITE_CACHE_DIR": str(home / "dvc"),

@@ -257,7 +257,7 @@ def test_what_is_what_it_looks_like_needs_no_note(read, texts):
 )
 def test_a_printed_name_or_value_is_read_back_as_it_is_when_it_is_typed(text):
     typed = training.looks.quoted(text)
-    for line in (f"missing: [NA, {typed}]", f"types:\n  x: 1\n  {typed}: number"):
+    for line in (f"missing: [NA, {typed}]", f"types:\n  the other: 1\n  {typed}: number"):
         read_back = yaml.safe_load(line), training.yaml_text.of_hydra(line)
         for found in read_back:
             assert text in (found.get("missing") or found["types"])

@@ -82,7 +82,8 @@ def reproduce(project: Project, name: str, say: Say = silent) -> Comparison:
             _inputs(project, source.outs, folder, say)
             python = interpreter.find(project, folder)
             first = (folder / "dvc.lock").read_bytes()
-            _repro(folder, python, say)
+            with tempfile.TemporaryDirectory() as scratch:
+                _repro(folder, python, Path(scratch), say)
             again = (folder / "dvc.lock").read_bytes()
             return _compare(version, kept.environment, first, again, folder, python)
         finally:
@@ -178,8 +179,11 @@ def _inputs(project: Project, outs: tuple[Out, ...], folder: Path, say: Say) -> 
     restore.configure(folder)
 
 
-def _repro(folder: Path, python: str, say: Say) -> None:
+def _repro(folder: Path, python: str, scratch: Path, say: Say) -> None:
     environment = code_of(folder)
+    # Each stage is a Python of its own: what one has compiled serves the next, and the worktree stays as it is.
+    del environment["PYTHONDONTWRITEBYTECODE"]
+    environment["PYTHONPYCACHEPREFIX"] = str(scratch)
     environment["PATH"] = os.pathsep.join([str(Path(python).parent), environment.get("PATH", "")])
     environment.pop("DVC_EXP_BASELINE_REV", None)
     command = [python, "-m", "dvc", "repro", "--force", "--no-run-cache", "--no-commit"]

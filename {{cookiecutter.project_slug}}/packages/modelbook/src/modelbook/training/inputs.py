@@ -13,6 +13,7 @@ C by itself is not seen: what PyArrow reads as Parquet is, by a wrapper; for oth
 """
 
 import contextlib
+import functools
 import importlib.util
 import os
 import sys
@@ -308,7 +309,7 @@ def _inside(stage: Stage) -> Any:
     def name(path: str) -> str | None:
         root = next((root for root in roots if path.startswith(f"{root}{os.sep}")), None)
         if root is None:  # a link from elsewhere may lead here
-            path = os.path.realpath(path)
+            path = _real(path)
             root = next((root for root in roots if path.startswith(f"{root}{os.sep}")), None)
         if root is None or any(path.startswith(folder) for folder in foreign):
             return None
@@ -319,6 +320,17 @@ def _inside(stage: Stage) -> Any:
         return str(stage.root.joinpath(*parts))
 
     return name
+
+
+def _real(path: str) -> str:
+    """Return where a path leads to; thousands of modules lie in a few hundred folders, each followed once."""
+    path = os.path.join(_real_folder(os.path.dirname(path)), os.path.basename(path))  # noqa: PTH118, PTH119, PTH120
+    return os.path.realpath(path) if os.path.islink(path) else path  # noqa: PTH114
+
+
+@functools.cache
+def _real_folder(path: str) -> str:
+    return os.path.realpath(path)
 
 
 def _whole(path: str, made: set[str], base: Path) -> str:
