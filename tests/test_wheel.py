@@ -41,6 +41,7 @@ def test_wheel_and_source_distribution_hold_all_of_the_tool(wheel):
         names = {name for name in packed.namelist() if ".dist-info/" not in name}
         start = next(name for name in packed.namelist() if name.endswith("entry_points.txt"))
         assert "model = modelbook.cli.app:main" in packed.read(start).decode()
+        assert any(name.endswith(".dist-info/licenses/LICENSE") for name in packed.namelist())
     assert names == own
     with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as packed:
         inside = {name.partition("/src/")[2] for name in packed.getnames() if "/src/" in name}

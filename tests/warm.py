@@ -31,12 +31,12 @@ from pathlib import Path
 
 #: What commands and stages import, as far as it is none of ours.
 LIBRARIES = """
-cookiecutter.cli cookiecutter.main jinja2.ext
-dvc.cli.parser dvc.api dvc.repo dvc.analytics dvc.repo.reproduce dvc.repo.experiments.executor.local dvc.data_cloud
-dvc.repo.experiments.queue.celery dvc.cachemgr dvc_data.index.checkout dvc_render dvc_s3 s3fs networkx pygit2 dulwich.ignore
-typer rich.console rich.table rich.progress pydantic.type_adapter ruamel.yaml filelock packaging.requirements yaml tomllib
-numpy pandas pyarrow.parquet pyarrow.csv pyarrow.dataset pandera.pandas pandera.backends.pandas.register
-omegaconf hydra skops.io threadpoolctl wrapt matplotlib.figure matplotlib.backends.backend_agg matplotlib.font_manager
+cookiecutter.cli cookiecutter.main jinja2.ext dvc.cli.parser dvc.api dvc.repo dvc.analytics dvc.repo.reproduce
+dvc.repo.experiments.executor.local dvc.data_cloud dvc.repo.experiments.queue.celery dvc.cachemgr
+dvc_data.index.checkout dvc_render dvc_s3 s3fs networkx pygit2 dulwich.ignore typer rich.console rich.table
+rich.progress pydantic.type_adapter ruamel.yaml filelock packaging.requirements yaml tomllib numpy pandas
+pyarrow.parquet pyarrow.csv pyarrow.dataset pandera.pandas pandera.backends.pandas.register omegaconf hydra
+skops.io threadpoolctl wrapt matplotlib.figure matplotlib.backends.backend_agg matplotlib.font_manager
 sklearn.ensemble sklearn.linear_model sklearn.compose sklearn.pipeline sklearn.impute sklearn.metrics
 sklearn.model_selection
 """.split()

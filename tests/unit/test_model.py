@@ -112,16 +112,23 @@ def test_another_version_of_scikit_learn_is_refused(saved, tmp_path, refused):
     training.model_file.load(path, expected)
 
 
-def test_a_type_that_nobody_reviewed_is_refused(refused):
+@pytest.mark.parametrize(
+    ("package", "said", "fix"),
+    [
+        ("wheel_of_others", "does not find here: wheel_of_others", "folder of the project that trained it"),
+        ("email", "nobody has reviewed: email.Stranger", "trusted_types.txt:\n +email.Stranger"),
+    ],
+)
+def test_a_type_that_nobody_reviewed_or_that_is_not_here_is_refused(refused, package, said, fix):
     import skops.io
 
     class Stranger:
         pass
 
-    Stranger.__module__, Stranger.__qualname__ = "stranger", "Stranger"
+    Stranger.__module__, Stranger.__qualname__ = package, "Stranger"
     stranger = Stranger()
     stranger.value = 1
-    with refused("types that nobody has reviewed: stranger.Stranger", "trusted_types.txt:\n +stranger.Stranger"):
+    with refused(said, fix):
         training.model_file.from_bytes(skops.io.dumps(stranger), "model.skops")
 
 

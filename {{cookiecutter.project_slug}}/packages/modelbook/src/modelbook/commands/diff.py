@@ -162,7 +162,8 @@ def _input(entry: Any) -> str:
 def _rows(project: Project, before: Side, now: Side, fetch: bool) -> list[tuple[str, ...]]:
     """Count rows added, removed and changed, if both tables are at hand."""
     with tempfile.TemporaryDirectory() as scratch:
-        asked = []
+        asked: list[dict[str, Any]] = []
+        names: dict[str, str] = {}
         try:
             for name, one in (("old", before), ("new", now)):
                 params = read_yaml(one.source.blob("params.yaml"), "params.yaml")
@@ -173,9 +174,13 @@ def _rows(project: Project, before: Side, now: Side, fetch: bool) -> list[tuple[
                     why = "the raw tables are not both in the cache (dvc fetch --all-tags)"
                     return [("rows", "", f"not compared: {why}")]
                 asked.append({**params["data"], "path": str(path)})
+                names[str(path)] = params["data"]["path"]
             difference = tables.compare(project, asked)
         except ProjectError as error:
-            return [("rows", "", f"not compared: {one_line(error.what)}")]
+            why = one_line(error.what)
+            for laid_out, name in names.items():
+                why = why.replace(laid_out, name)
+            return [("rows", "", f"not compared: {why}")]
     return [("rows" if n == 0 else "", "", sentence) for n, sentence in enumerate(difference.sentences())]
 
 

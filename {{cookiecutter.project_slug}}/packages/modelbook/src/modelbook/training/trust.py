@@ -113,6 +113,14 @@ def is_of_the_project(package: str) -> bool:
     return inside and not any(file.is_relative_to(sys.prefix) or "site-packages" in file.parts for file in files)
 
 
+def _is_found(name: str) -> bool:
+    """Tell whether the package that a type is in can be imported."""
+    try:
+        return importlib.util.find_spec(name.partition(".")[0]) is not None
+    except ValueError:
+        return True
+
+
 def trusted(names: Iterable[str]) -> frozenset[str]:
     """Return those of some names that a model file may hold."""
     own = listed()
@@ -166,6 +174,13 @@ def refuse(names: Iterable[str], holder: str) -> None:
             f"{holder} what cannot be saved: {', '.join(nameless)}",
             "a model file names its parts, and a function without a name cannot be found again",
             "define it with `def` in a module of the project, and refer to it by its name",
+        )
+    lost = sorted({name.partition(".")[0] for name in names if not _is_found(name)})
+    if lost:
+        raise ProjectError(
+            f"{holder} types of what Python does not find here: {', '.join(lost)}",
+            "a model is made of objects whose classes must be importable",
+            "run in the folder of the project that trained it; install what else is named",
         )
     lines = "".join(f"\n       {name}" for name in sorted(names))
     raise ProjectError(
