@@ -57,6 +57,8 @@ def cold(home):
         # DVC's site-wide caches would tie one test to another.
         "DVC_SITE_CACHE_DIR": str(home / "dvc"),
         "MPLCONFIGDIR": str(home / "matplotlib"),
+        # A project's own tests close the folder above all temporary ones to other users.
+        "PYTEST_DEBUG_TEMPROOT": str(home),
     }
 
 

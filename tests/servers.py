@@ -63,14 +63,6 @@ class Server:
         except OSError:
             return False
 
-    def stop(self):
-        """Let it tidy up; what does not end is killed."""
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()

@@ -49,14 +49,14 @@ def test_uv_locks_the_environment_and_trains_in_it(clean):
     run("uv", "run", "pytest", "--version")
 
 
-def test_pip_installs_the_project_and_trains_in_it(clean):
+def test_pip_installs_the_project_and_its_stages_run_in_it(clean):
     project, run = clean
     run(python_of_tests(), "-m", "venv", ".venv")
     path = f"{project / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     # Compiling everything takes pip a minute; what is imported here is compiled then.
     run("pip", "install", "--quiet", "--no-compile", "-e", "packages/modelbook", "-e", ".[dev]", PATH=path)
-    done = run("dvc", "repro", PATH=path)
+    done = run("dvc", "repro", "prepare", PATH=path)  # the same versions train above
     assert "uv.lock locks no versions, so the" in done.output
-    assert (project / "model" / "model.skops").exists()
+    assert (project / "data" / "prepared" / "train.parquet").exists()
     run("pytest", "-q", "tests/test_project.py", PATH=path)
     shutil.rmtree(project / ".venv")

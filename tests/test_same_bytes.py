@@ -4,7 +4,9 @@ import pytest
 from conftest import copy
 from ruamel.yaml import YAML
 
-MODELS = ["linear", "random_forest", "hist_gradient_boosting"]
+#: `unit/test_estimators.py` fits estimators of each kind twice, for both tasks.
+MODELS = [(task, "hist_gradient_boosting") for task in ("classification", "regression")]
+MODELS += [("classification", "linear"), ("classification", "random_forest")]
 OTHERWISE = {"TZ": "Asia/Kathmandu", "LANG": "de_DE.UTF-8", "LC_ALL": "C", "PYTHONHASHSEED": "4242", "COLUMNS": "40"}
 
 
@@ -14,7 +16,7 @@ def hashes(project):
     return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("task", "model"), MODELS)
 def test_every_output_of_every_model(trained_once, run, edit, task, model, tmp_path):
     first = copy(trained_once(task), tmp_path / "first")
     edit(first / "conf" / "config.yaml", "model: linear", f"model: {model}")

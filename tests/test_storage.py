@@ -318,7 +318,7 @@ def versioned(tmp_path):
     wait_for(lambda: can_make_bucket(server.client))
     server.client.put_bucket_versioning(Bucket="models", VersioningConfiguration={"Status": "Enabled"})
     yield server
-    server.stop()
+    server.kill()
 
 
 def can_make_bucket(client):

@@ -183,7 +183,7 @@ def strangers(tmp_path):
     ]
     server = Server(folder.parents[1], command, f"http://127.0.0.1:{port}/simple/")
     yield server
-    server.stop()
+    server.kill()
 
 
 def taken(server):

@@ -94,7 +94,7 @@ def committed(tmp_path):
         git.run("add", "--all")
         git.run("commit", "--quiet", "--message", "one more")
         source = registry.derive.Source(git, None, git.commit("HEAD"), "model", ())
-        return registry.derive._modules(source, "one", registry.derive.stage_deps(source)["one"])
+        return registry.derive._modules(source, registry.derive.stage_deps(source))["one"]
 
     return commit
 

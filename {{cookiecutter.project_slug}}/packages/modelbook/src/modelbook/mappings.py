@@ -5,12 +5,12 @@ from typing import Any
 
 
 def load_yaml(content: bytes) -> Any:
-    """Read YAML 1.2, as DVC does: PyYAML takes `1e-05` for a text. What is none is a `ValueError`."""
+    """Read YAML 1.2 with the parser that DVC takes: PyYAML takes `1e-05` for a text. What is none is a `ValueError`."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(content.decode("utf-8"))
+        return YAML(typ="safe").load(content.decode("utf-8"))
     except YAMLError as error:
         raise ValueError(str(error)) from None
 

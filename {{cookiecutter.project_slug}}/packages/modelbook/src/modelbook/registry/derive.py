@@ -68,6 +68,14 @@ class Source:
             )
         return content
 
+    def blobs(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Return files of the commit, or of the workspace, by their paths; with one call of git for all."""
+        tree = self.git.tree(self.commit) if self.commit else {}
+        wanted = list(dict.fromkeys(paths))
+        known = [path for path in wanted if path in tree]
+        contents = dict(zip(known, self.git.contents([tree[path][1] for path in known]), strict=True)) if known else {}
+        return {path: contents[path] if path in contents else self.blob(path) for path in wanted}
+
     def tracks(self, path: str) -> bool:
         """Tell whether DVC keeps a path, or something in it: then git does not have its content."""
         return any(f"{path}/".startswith(f"{out.path}/") or out.path.startswith(f"{path}/") for out in self.outs)
@@ -173,7 +181,7 @@ def _code(source: Source) -> record.Code:
         tree=source.git.run("rev-parse", source.rev + "^{tree}"),
         dvc_yaml=digest(source.blob("dvc.yaml")),
         tool=record.read_json(source.blob("environment.json"), "environment.json")["tool"],
-        stages={stage: _modules(source, stage, deps) for stage, deps in stage_deps(source).items()},
+        stages=_modules(source, stage_deps(source)),
     )
 
 
@@ -184,37 +192,49 @@ def stage_deps(source: Source) -> dict[str, dict[str, str]]:
     return {stage: {d["path"]: d.get("md5", "") for d in entry.get("deps", [])} for stage, entry in locked.items()}
 
 
-def _modules(source: Source, stage: str, deps: dict[str, str]) -> str:
-    """Return one hash for the Python files of a stage: of the commit's own, which must be those that ran.
+def _modules(source: Source, stages: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Return one hash for the Python files of each stage: of the commit's own, which must be those that ran.
 
     A folder counts by what is in it, and what its modules and the named ones
     import must be named, too: an edit in it would have left the stage "up to date".
     """
     in_git = source.names()
-    code = [path for path in deps if path.endswith(".py")]
-    for path, md5 in deps.items():
-        if md5.endswith(".dir") and not source.tracks(path):
-            inside = [name for name in in_git if name.startswith(f"{path}/")]
-            _same_folder(source, path, inside, md5)
-            code += [name for name in inside if name.endswith(".py")]
-        elif path.endswith(".py") and name_of(source.blob(path)) != md5:
-            raise _other_than_ran(source, path)
-    contents = {path: source.blob(path) for path in sorted({*code})}
     files = frozenset(in_git)
-    for path, content in contents.items():
-        for name in imports.imported(path, content, files):
-            if not any(name == dep or name.startswith(f"{dep}/") for dep in deps):
-                raise ProjectError(
-                    f"{name}, which {path} imports, is no dep of the stage {stage} in dvc.yaml",
-                    f"when it changes, dvc repro says that {stage} is up to date",
-                    f"add `- {name}` to the deps of {stage} in dvc.yaml, then dvc repro and commit",
-                )
-    return digest("".join(f"{digest(content)}  {path}\n" for path, content in contents.items()).encode())
+    named = {path: md5 for deps in stages.values() for path, md5 in deps.items()}
+    folders = {
+        path: [name for name in in_git if name.startswith(f"{path}/")]
+        for path, md5 in named.items()
+        if md5.endswith(".dir") and not source.tracks(path)
+    }
+    modules = [path for path in named if path.endswith(".py") and path not in folders]
+    contents = source.blobs([*modules, *(name for inside in folders.values() for name in inside)])
+
+    def of_stage(stage: str, deps: dict[str, str]) -> str:
+        code = []
+        for path, md5 in deps.items():
+            if path in folders:
+                _same_folder(source, path, {name: contents[name] for name in folders[path]}, md5)
+                code += [name for name in folders[path] if name.endswith(".py")]
+            elif path.endswith(".py"):
+                if name_of(contents[path]) != md5:
+                    raise _other_than_ran(source, path)
+                code.append(path)
+        for path in sorted({*code}):
+            for name in imports.imported(path, contents[path], files):
+                if not any(name == dep or name.startswith(f"{dep}/") for dep in deps):
+                    raise ProjectError(
+                        f"{name}, which {path} imports, is no dep of the stage {stage} in dvc.yaml",
+                        f"when it changes, dvc repro says that {stage} is up to date",
+                        f"add `- {name}` to the deps of {stage} in dvc.yaml, then dvc repro and commit",
+                    )
+        return digest("".join(f"{digest(contents[path])}  {path}\n" for path in sorted({*code})).encode())
+
+    return {stage: of_stage(stage, deps) for stage, deps in stages.items()}
 
 
-def _same_folder(source: Source, path: str, inside: list[str], md5: str) -> None:
+def _same_folder(source: Source, path: str, inside: dict[str, bytes], md5: str) -> None:
     """Refuse a folder whose files in git are not those that DVC saw when the stage ran."""
-    listed = [{"md5": name_of(source.blob(name)), "relpath": name[len(path) + 1 :]} for name in inside]
+    listed = [{"md5": name_of(content), "relpath": name[len(path) + 1 :]} for name, content in inside.items()]
     listed.sort(key=lambda entry: entry["relpath"])
     if f"{name_of(json.dumps(listed, sort_keys=True).encode())}.dir" != md5:
         raise _other_than_ran(source, path)
