@@ -37,7 +37,7 @@ system: ## as root on Debian or Ubuntu: install the tools of the system that tes
 	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing=yes; done; \
 		test -z "$$missing" || { apt-get update -qq && apt-get install -y -qq $(PACKAGES) >/dev/null; }
 
-# Looked for first: the tests take half an hour.
+# Looked for first: the tests take a quarter of an hour.
 tools:
 	@for tool in $(TOOLS); do command -v $$tool >/dev/null || { \
 		echo "The tests start $$tool, which is not installed. Type, as root: make system" >&2; \

@@ -22,11 +22,8 @@ import os, signal, sys
 
 at = os.environ.get("KILL_AT")
 if at is not None and [os.path.basename(word) for word in sys.orig_argv[1:2]] == ["model"]:
-    import shutil, threading
+    import threading
 
-    # What it starts is not killed, and may start warm.
-    sys.executable = shutil.which("python")
-    os.environ["PYTHONPATH"] = os.environ["PYTHONPATH"].partition(":")[2]
     count, lock, root = 0, threading.Lock(), os.path.dirname(os.getcwd())
     READS = {"rev-parse", "for-each-ref", "cat-file", "config", "status", "var", "ls-remote", "symbolic-ref", "log",
              "rev-list", "ls-files", "ls-tree", "remote", "merge-base", "show-ref", "branch", "diff", "verify-tag"}

@@ -10,14 +10,17 @@ status, and it dies with the program that a test started.
 
 What the difference could touch starts as ever: anything under another variable of
 Python's own, another language or another user, at a terminal, with options of
-Python, with a `sitecustomize`, or pytest. `COLD=1 make test` starts all of it as ever.
+Python, and pytest. `COLD=1 make test` starts all of it as ever.
 """
 
+import _imp
 import atexit
 import contextlib
 import gc
-import importlib
+import hashlib
+import importlib.util
 import json
+import marshal
 import os
 import runpy
 import selectors
@@ -27,6 +30,7 @@ import struct
 import subprocess
 import sys
 import threading
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 #: What commands and stages import, as far as it is none of ours.
@@ -58,7 +62,6 @@ is_warm = (
     is_plain
     and not [key for key in given if key.startswith("PYTHON") and key not in {variables!r}]
     and {languages!r} == [given.get(key) for key in ("LANG", "LC_ALL", "LC_CTYPE")]
-    and not any(os.path.exists(path + "/sitecustomize.py") for path in given.get("PYTHONPATH", "").split(":"))
     and os.geteuid() == {user}
     and not any(os.isatty(number) for number in (0, 1, 2))
 )
@@ -85,7 +88,8 @@ if len(answer) < 4:
     sys.exit("the process that starts programs is gone")
 status = os.waitstatus_to_exitcode(int.from_bytes(answer, "big"))
 if status < 0:
-    signal.signal(-status, signal.SIG_DFL)
+    if -status != signal.SIGKILL:
+        signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 os._exit(status)
 """
@@ -95,6 +99,8 @@ def install(folder, programs, variables):
     """Write the programs that ask for a warm start into a folder."""
     for name in ("python", "model", "dvc", "cookiecutter"):
         real = programs / name
+        if not real.exists():
+            continue
         text = SHIM.format(
             python=programs / "python",
             folder=str(folder),
@@ -138,7 +144,8 @@ def programs(folder, real, variables):
 def serve(folder):
     """Fork for each program that asks, until standard input ends: with the test run, however that ends."""
     for name in LIBRARIES:
-        importlib.import_module(name)
+        if importlib.util.find_spec(name.partition(".")[0]):
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()
     path = [entry for entry in sys.path if entry and Path(entry) != Path(__file__).parent]
@@ -226,7 +233,10 @@ def _become(path, request, files):
     os.environ.update(variables)
     sys.dont_write_bytecode = bool(variables.get("PYTHONDONTWRITEBYTECODE"))
     sys.pycache_prefix = variables.get("PYTHONPYCACHEPREFIX") or None
-    sys.modules["numpy"].random.seed()
+    if sys.dont_write_bytecode:
+        _compile_once(Path(sys.argv[1], "compiled"))
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
     sys.executable = str(Path(sys.argv[1], "python"))
     main = sys.modules["__main__"].__dict__
     for name in [name for name in main if not name.startswith("__")]:
@@ -239,6 +249,9 @@ def _become(path, request, files):
     first = {"-m": folder, "-c": ""}.get(option) if option else str(Path(words[0]).resolve().parent)
     sys.path[:] = [first, *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep)), *path]
     importlib.invalidate_caches()
+    if any(Path(folder, "sitecustomize.py").exists() for folder in sys.path[1:]):
+        sys.modules.pop("sitecustomize", None)
+        importlib.import_module("sitecustomize")
     if option == "-m":
         return lambda: runpy._run_module_as_main(words[0])
     if option == "-c":
@@ -248,6 +261,30 @@ def _become(path, request, files):
         main["__file__"] = words[0]
         code = compile(Path(words[0]).read_bytes(), words[0], "exec")
     return lambda: exec(code, main)
+
+
+def _compile_once(folder):
+    """Where Python may write no bytecode, compile a module of the same content once in the whole test run."""
+    compiled = SourceFileLoader.get_code
+
+    def get_code(self, name):
+        path = self.get_filename(name)
+        if Path(importlib.util.cache_from_source(path)).exists():
+            return compiled(self, name)
+        content = self.get_data(path)
+        place = folder / hashlib.sha256(content).hexdigest()
+        if place.exists():
+            code = marshal.loads(place.read_bytes())
+            _imp._fix_co_filename(code, path)
+            return code
+        code = self.source_to_code(content, path)
+        folder.mkdir(exist_ok=True)
+        draft = folder / str(os.getpid())
+        draft.write_bytes(marshal.dumps(code))
+        draft.rename(place)
+        return code
+
+    SourceFileLoader.get_code = get_code
 
 
 def _end(error):

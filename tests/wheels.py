@@ -82,4 +82,4 @@ def install(run, folder, wheel, extras=(), others=()):
 def variables(commands):
     """Return what makes an environment the one that runs: its commands come first, and nothing else is on the path."""
     rest = [part for part in os.environ["PATH"].split(os.pathsep) if part != str(BIN)]
-    return {"PATH": os.pathsep.join([str(commands), *rest]), "PYTHONPATH": "", "PYTHONNOUSERSITE": "1"}
+    return {"PATH": os.pathsep.join([str(commands), *rest]), "PYTHONPATH": ""}
