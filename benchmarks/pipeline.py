@@ -36,12 +36,13 @@ for stage in (prepare.prepare, train.train, evaluate.evaluate):
 """
 
 
+SKOPS = "from modelbook.training import model_file; model_file.skops_io()"
 #: What each stage imports on its way.
 IMPORTS = {
     "compose": "import modelbook.training.compose, hydra, omegaconf, sklearn.linear_model",
     "prepare": "import penguins.prepare, pandera.pandas",
-    "train": "import penguins.train, skops.io, pandera.pandas, hydra.utils",
-    "evaluate": "import penguins.evaluate, skops.io, sklearn.pipeline, pandera.pandas, matplotlib.figure",
+    "train": "import penguins.train, pandera.pandas, hydra.utils; " + SKOPS,
+    "evaluate": "import penguins.evaluate, sklearn.pipeline, pandera.pandas, matplotlib.figure; " + SKOPS,
 }
 
 

@@ -99,8 +99,6 @@ def install(folder, programs, variables):
     """Write the programs that ask for a warm start into a folder."""
     for name in ("python", "model", "dvc", "cookiecutter"):
         real = programs / name
-        if not real.exists():
-            continue
         text = SHIM.format(
             python=programs / "python",
             folder=str(folder),
@@ -143,11 +141,7 @@ def programs(folder, real, variables):
 
 def serve(folder):
     """Fork for each program that asks, until standard input ends: with the test run, however that ends."""
-    for name in LIBRARIES:
-        if importlib.util.find_spec(name.partition(".")[0]):
-            importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
+    _import_libraries()
     path = [entry for entry in sys.path if entry and Path(entry) != Path(__file__).parent]
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(f"{folder}/warm")
@@ -194,6 +188,17 @@ def serve(folder):
         _bury(children, chosen)
 
 
+def _import_libraries():
+    """Import what most programs import, and skops without what the tool imports it without, too."""
+    utils = importlib.import_module("sklearn.utils")
+    every, utils.all_estimators = utils.all_estimators, list
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    utils.all_estimators = every
+    gc.collect()
+    gc.freeze()
+
+
 def _receive(connection):
     """Return what to run and the open files that come with it, or None from a program that is gone."""
     with contextlib.suppress(OSError):
@@ -235,8 +240,7 @@ def _become(path, request, files):
     sys.pycache_prefix = variables.get("PYTHONPYCACHEPREFIX") or None
     if sys.dont_write_bytecode:
         _compile_once(Path(sys.argv[1], "compiled"))
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
+    sys.modules["numpy"].random.seed()
     sys.executable = str(Path(sys.argv[1], "python"))
     main = sys.modules["__main__"].__dict__
     for name in [name for name in main if not name.startswith("__")]:

@@ -35,6 +35,8 @@ load_tool()
 from modelbook import training  # noqa: E402
 from modelbook.errors import ProjectError  # noqa: E402
 
+training.model_file.skops_io()  # before a test imports it: as in a stage, `trust` is asked about each type
+
 
 @pytest.fixture(scope="package", autouse=True)
 def _children_find_the_tool():

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ..errors import ProjectError
@@ -37,6 +38,22 @@ VOLATILE: dict[str, dict[str, tuple[str, ...] | None]] = {
 CANNOT_BE_SAVED = (TypeError, AttributeError)
 
 
+def skops_io() -> ModuleType:
+    """Import skops, but let it not make its list of all of scikit-learn's estimators.
+
+    For that it would import all of scikit-learn with its tests, which takes longer than most fits. Without the list,
+    skops trusts no estimator by itself in this process, and `trust` is asked about each.
+    """
+    import sklearn.utils
+
+    every = sklearn.utils.all_estimators
+    sklearn.utils.all_estimators = list
+    try:
+        return importlib.import_module("skops.io")
+    finally:
+        sklearn.utils.all_estimators = every
+
+
 def to_bytes(model: Any) -> bytes:
     """Return the canonical bytes of a model.
 
@@ -50,10 +67,9 @@ def to_bytes(model: Any) -> bytes:
     bytes
         The same for the same fitted state in any process.
     """
-    import skops.io
-
+    skops = skops_io()
     try:
-        return canonical(skops.io.dumps(model))
+        return canonical(skops.dumps(model))
     except CANNOT_BE_SAVED as error:
         place, part = _unsaved(model, type(model).__name__)
         kind = f"{type(part).__module__}.{type(part).__qualname__}"
@@ -78,10 +94,8 @@ def _unsaved(value: Any, place: str) -> tuple[str, Any]:
 
 
 def _can_be_saved(part: Any) -> bool:
-    import skops.io
-
     try:
-        skops.io.dumps(part)
+        skops_io().dumps(part)
     except CANNOT_BE_SAVED:
         return False
     return True
@@ -258,15 +272,14 @@ def load(path: Path, expected: dict[str, Any]) -> Any:
 
 def from_bytes(content: bytes, name: str) -> Any:
     """Load a model from bytes whose hash was checked; only trusted types are created."""
-    import skops.io
-
     from . import labels, preprocessing  # noqa: F401  (the file may hold their classes)
 
-    names = skops.io.get_untrusted_types(data=_schema_alone(content))
+    skops = skops_io()
+    names = skops.get_untrusted_types(data=_schema_alone(content))
     allowed = trust.trusted(names)
     if set(names) - allowed:
         trust.refuse(set(names) - allowed, f"{name} holds")
-    return skops.io.loads(content, trusted=sorted(allowed))
+    return skops.loads(content, trusted=sorted(allowed))
 
 
 def _schema_alone(content: bytes) -> bytes:

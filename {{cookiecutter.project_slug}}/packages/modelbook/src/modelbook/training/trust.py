@@ -1,9 +1,9 @@
 """Which types a model file may hold: loading one creates objects of the types that it names.
 
-skops trusts numbers, containers, numpy's arrays and scikit-learn's public
-estimators. The rest is decided here, by name and without a look at the file's
-own claims: parts of scikit-learn that only hold state, classes of this
-project, and what the project lists in `trusted_types.txt`.
+skops trusts numbers, containers and numpy's arrays. The rest is decided here, by
+name and without a look at the file's own claims: scikit-learn's estimators, its
+parts that only hold state, classes of this project, and what the project lists
+in `trusted_types.txt`.
 
 A file may also *call* what it names, with arguments of its own (skops'
 `ConstructorFromReduceNode`). So a function is trusted only if any call of it is
