@@ -523,7 +523,7 @@ def links(text):
 def test_a_pull_request_is_trained_judged_and_compared(ci):
     """Somebody composed and did not train: CI does, with the data that training needs, and without the raw table."""
     ci.team.git("switch", "--quiet", "-c", "change")
-    ci.edit("conf/model/random_forest.yaml", "n_estimators: 30", "n_estimators: 20")
+    ci.edit("conf/model/random_forest.yaml", "n_estimators: 200", "n_estimators: 20")
     ci.team.dvc("repro", "compose")
     ci.commit("Fewer trees", "change")
     said = ci.run("pull request", "origin/change")
@@ -537,7 +537,7 @@ def test_a_pull_request_is_trained_judged_and_compared(ci):
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert "# penguins: candidate against v1.1.0" in text
     assert "**Gate default: passed**" in text
-    assert "| model.estimator.n_estimators | 30 | 20 |" in text
+    assert "| model.estimator.n_estimators | 200 | 20 |" in text
     assert re.search(r"\| accuracy \| 0\.\d+ \[0\.\d+, [01].*\] \| 0\.\d+ \[", text)
     assert "**The commit does not hold what was trained here**" in text
     pictures = links(text)

@@ -63,5 +63,5 @@ def test_pip_installs_the_project_and_its_stages_run_in_it(clean):
     done = run("python", "-m", "dvc", "repro", "prepare", PATH=path)
     assert "uv.lock locks no versions, so the" in done.output
     assert (project / "data" / "prepared" / "train.parquet").exists()
-    run("pytest", "-q", "tests/test_project.py", PATH=path)
+    run("python", "-m", "pytest", "-q", "tests/test_project.py", PATH=path)
     shutil.rmtree(project / ".venv")

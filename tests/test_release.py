@@ -69,7 +69,7 @@ def test_the_record_is_whole_and_every_field_is_derived(team):
 
 
 def test_everything_that_is_wrong_is_listed_at_once_with_its_fix(team, edit):
-    edit(team.project / "conf" / "model" / "random_forest.yaml", "n_estimators: 30", "n_estimators: 20")
+    edit(team.project / "conf" / "model" / "random_forest.yaml", "n_estimators: 200", "n_estimators: 20")
     (team.project / "uv.lock").write_text("version = 1\n", encoding="utf-8")
     team.git("commit", "--quiet", "--all", "--message", "Break it")
     team.dvc("config", "--unset", "core.remote")
@@ -81,7 +81,7 @@ def test_everything_that_is_wrong_is_listed_at_once_with_its_fix(team, edit):
         ("not committed: .dvc/config, notes.txt", "git add --all && git commit, or git stash"),
         ("HEAD is detached", "git switch main"),
         ("uv.lock locks no versions", "uv lock && uv sync"),
-        ("params.yaml is not what conf/ composes to (model.estimator.n_estimators is 30, conf/ says 20)", "dvc repro"),
+        ("params.yaml is not what conf/ composes to (model.estimator.n_estimators is 200, conf/ says 20)", "dvc repro"),
         ("compose is out of date", "dvc repro, then git add --all && git commit"),
         ("there is no DVC remote", "dvc remote add --default"),
     ):

@@ -189,7 +189,7 @@ def test_the_page_on_teams_is_walked_by_two_people(team_once, run, environment, 
     walk(change, bob)
     assert "against v1.0.0" in (bob / "build" / "report" / "report.md").read_text(encoding="utf-8")
     # Meanwhile Ann:
-    ann.change("n_estimators: 30", "n_estimators: 20", file="conf/model/random_forest.yaml")
+    ann.change("n_estimators: 200", "n_estimators: 100", file="conf/model/random_forest.yaml")
     ann.git("push", "--quiet", "origin", "main")
     walk(merge, bob)
     # What the forge does when the request is approved:
@@ -202,5 +202,5 @@ def test_the_page_on_teams_is_walked_by_two_people(team_once, run, environment, 
     assert re.search(r"v1\.0\.0 +\S+ +live in prod", said["uv run model prune"])
     params = (bob / "params.yaml").read_text(encoding="utf-8")
     assert "seed: 43" in params
-    assert "n_estimators: 20" in params
+    assert "n_estimators: 100" in params
     no_secret_anywhere(ann, bob)

@@ -314,9 +314,9 @@ def test_a_storage_folder_that_is_away_is_told_as_such(team):
 
 
 def test_a_params_file_edited_by_hand_is_told_once_with_what_works(team, edit):
-    edit(team.project / "params.yaml", "n_estimators: 30", "n_estimators: 7")
+    edit(team.project / "params.yaml", "n_estimators: 200", "n_estimators: 7")
     said = team.model("status").output
-    fix = re.search(r"n_estimators is 7, conf/ says 30\)\n +fix: write .*?, then (rm .*?), then git", said)[1]
+    fix = re.search(r"n_estimators is 7, conf/ says 200\)\n +fix: write .*?, then (rm .*?), then git", said)[1]
     team._run("sh", "-ec", fix, cwd=team.project)
     assert not team.git("status", "--porcelain")
 
