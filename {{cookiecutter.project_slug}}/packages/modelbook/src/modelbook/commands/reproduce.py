@@ -1,5 +1,6 @@
 """`model reproduce`: train a version again from its inputs alone, and compare every output."""
 
+import contextlib
 import json
 import os
 import platform
@@ -82,8 +83,7 @@ def reproduce(project: Project, name: str, say: Say = silent) -> Comparison:
             _inputs(project, source.outs, folder, say)
             python = interpreter.find(project, folder)
             first = (folder / "dvc.lock").read_bytes()
-            with tempfile.TemporaryDirectory() as scratch:
-                _repro(folder, python, Path(scratch), say)
+            _repro(folder, python, restore.scratch(project, "reproduce-compiled", version), say)
             again = (folder / "dvc.lock").read_bytes()
             return _compare(version, kept.environment, first, again, folder, python)
         finally:
@@ -179,11 +179,11 @@ def _inputs(project: Project, outs: tuple[Out, ...], folder: Path, say: Say) -> 
     restore.configure(folder)
 
 
-def _repro(folder: Path, python: str, scratch: Path, say: Say) -> None:
+def _repro(folder: Path, python: str, compiled: Path, say: Say) -> None:
     environment = code_of(folder)
     # Each stage is a Python of its own: what one has compiled serves the next, and the worktree stays as it is.
     del environment["PYTHONDONTWRITEBYTECODE"]
-    environment["PYTHONPYCACHEPREFIX"] = str(scratch)
+    environment["PYTHONPYCACHEPREFIX"] = str(compiled)
     environment["PATH"] = os.pathsep.join([str(Path(python).parent), environment.get("PATH", "")])
     environment.pop("DVC_EXP_BASELINE_REV", None)
     command = [python, "-m", "dvc", "repro", "--force", "--no-run-cache", "--no-commit"]
@@ -205,6 +205,9 @@ def _repro(folder: Path, python: str, scratch: Path, say: Say) -> None:
                     say(line.strip().rstrip(":").lower())
         except BaseException:
             training.terminate()
+            # The stage at work hears Ctrl-C, too; what it still writes would be in the way of the clean-up.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                training.communicate(timeout=10)
             raise
     if training.returncode:
         tail = "".join(lines[-12:]).strip()
