@@ -90,6 +90,22 @@ def _shift(node):
     return node
 
 
+def test_only_what_shrinks_is_compressed():
+    """Weights would take seconds to unpack, and no less room."""
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler()
+    scaler.mean_ = np.random.default_rng(0).normal(size=200_000)
+    scaler.var_ = np.zeros(200_000)
+    content = training.model_file.to_bytes(scaler)
+    members = [m for m in zipfile.ZipFile(io.BytesIO(content)).infolist() if m.file_size > 1_000_000]
+    assert sorted(member.compress_type for member in members) == [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]
+    assert len(content) < 1.01 * scaler.mean_.nbytes
+    loaded = training.model_file.from_bytes(content, "model.skops")
+    np.testing.assert_array_equal(loaded.mean_, scaler.mean_)
+    np.testing.assert_array_equal(loaded.var_, scaler.var_)
+
+
 def test_a_changed_file_is_refused_before_it_is_opened(saved, tmp_path, refused):
     content, expected = saved
     path = tmp_path / "model.skops"

@@ -12,6 +12,7 @@ import io
 import json
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +24,8 @@ from . import trust
 
 #: The earliest date that a zip archive can hold.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+#: So much of a member tells whether it is worth compressing.
+SAMPLE_BYTES = 2**20
 #: The dtype of an array stands within so many bytes of the file (numpy.lib.format).
 HEADER_BYTES = 128
 
@@ -116,9 +119,15 @@ def canonical(file: bytes) -> bytes:
             info = zipfile.ZipInfo(name, ZIP_EPOCH)
             info.create_system = 3  # as on Unix, also on Windows
             info.external_attr = 0o644 << 16
-            info.compress_type = zipfile.ZIP_DEFLATED
+            info.compress_type = zipfile.ZIP_DEFLATED if _shrinks(content) else zipfile.ZIP_STORED
             archive.writestr(info, content)
     return target.getvalue()
+
+
+def _shrinks(member: bytes) -> bool:
+    """Tell whether compression saves a tenth, by the first MiB: weights do not shrink, and take a second per 100 MB."""
+    sample = member[:SAMPLE_BYTES]
+    return len(zlib.compress(sample, 1)) < 0.9 * len(sample)
 
 
 def _clean(member: bytes) -> bytes:

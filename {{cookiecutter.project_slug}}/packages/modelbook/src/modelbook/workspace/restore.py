@@ -28,13 +28,16 @@ from .project import Project, code_of, failure
 #: A model that needs longer than this for its few golden rows has hung.
 REPLAY_SECONDS = 1800
 #: What a replaying Python runs: imports first, then the module of the folder that one line of JSON names, as
-#: `python -m` there would. No line: whoever started it is gone. skops is imported as `model_file.skops_io` does.
+#: `python -m` there would. No line: whoever started it is gone. Imports leave no garbage to look for, and skops is
+#: imported as `model_file.skops_io` does.
 REPLAY = """
-import importlib, json, os, runpy, sys
+import gc, importlib, json, os, runpy, sys
+gc.disable()
 import pandas, sklearn.utils
 every, sklearn.utils.all_estimators = sklearn.utils.all_estimators, list
 import skops.io
 sklearn.utils.all_estimators = every
+gc.enable()
 line = sys.stdin.readline()
 if not line:
     sys.exit(1)
