@@ -49,7 +49,7 @@ demo: setup ## the whole life: train, release, experiment, adopt, promote, roll 
 
 test: tools setup ## lint, then run every test; real tools, no account, no server
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-fast: setup ## seconds: the tests of the tool that start no real one (no git, no DVC, no other Python)
 	@$(BIN)/python -m pytest -q tests/unit -m 'not real' -n 2 --dist worksteal
