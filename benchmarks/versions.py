@@ -136,7 +136,7 @@ def start_up(project: Path, repeats: int) -> None:
         refused=lambda: run("python", "-c", refused, *words, cwd=project),
         python=lambda: run("python", "-c", "pass", cwd=project),
     )
-    print(f"--help    {found['help']:.2f} s   (wanted: under 0.25)")
+    print(f"--help    {found['help']:.2f} s   (wanted: under 0.2)")
     print(f"refused   {found['refused'] - found['python']:.2f} s   (wanted: under 0.25)")
 
 
@@ -166,9 +166,12 @@ def roll_back(project: Path, folder: Path, repeats: int) -> None:
         times["plain"].append(seconds(lambda: [run(*words, cwd=plain) for words in by_hand]))
     other = statistics.median(times["plain"])
     print(f"git checkout and dvc checkout, {size:.0f} MB   {other:.2f} s")
-    for kind, what in (("proven", "not materialised, proven here before"), ("new", "in a clone that never had it")):
+    for kind, what, wanted in (
+        ("proven", "not materialised, proven here before", 2),
+        ("new", "in a clone that never had it", 3),
+    ):
         ours = statistics.median(times[kind])
-        print(f"{what:<37}  {ours:.2f} s   ratio {ours / other:.2f}   (wanted: at most 2)", flush=True)
+        print(f"{what:<37}  {ours:.2f} s   ratio {ours / other:.2f}   (wanted: at most {wanted})", flush=True)
 
 
 def forward(project: Path) -> None:
