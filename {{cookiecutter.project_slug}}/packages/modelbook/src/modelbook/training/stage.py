@@ -1,6 +1,7 @@
 """How a stage runs: in the noted environment, with all inputs named, and without tracebacks."""
 
 import functools
+import gc
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -68,6 +69,7 @@ def run(main: Callable[[], Any], module: str | None = None, is_stage: bool = Tru
         False for what no pipeline runs: then nothing need stand in `dvc.yaml`.
     """
     inputs.seen.is_checked = is_stage
+    gc.set_threshold(50_000)  # to search all imported libraries for garbage takes a tenth of a small stage's time
     try:
         result = main()
         if is_stage:
